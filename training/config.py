@@ -1,0 +1,276 @@
+"""keepwell.toml: what the analyst decides, typed, with a default for everything but the query.
+
+Each setting's description is its documentation: `template` writes the file that `keepwell init`
+starts a project with from the same descriptions, so the two cannot drift apart.
+"""
+
+import textwrap
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, tzinfo
+from pathlib import Path
+from typing import Annotated, Any, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import model_validator as validates_together
+
+from churn.errors import ConfigError
+from training.advice import nearest
+from training.config_errors import explain
+
+EXAMPLE_QUERY = """
+SELECT client            AS customer_id,
+       paid_at           AS occurred_at,
+       'purchase'        AS kind,
+       price * quantity  AS amount,
+       receipt           AS order_id
+FROM 'purchases.csv'
+"""
+
+Days = Annotated[int, Field(ge=1, le=3650)]
+
+
+class Section(BaseModel):
+    """A table of keepwell.toml: no unknown key, no "60" where 60 is meant."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Events(Section):
+    """Where the events are and how to read them."""
+
+    query: str
+    """SQL that maps your tables to the event log. DuckDB runs it over CSV, Parquet or JSON files;
+    paths are relative to this file. It must give customer_id, occurred_at and kind (purchase,
+    return, cancellation, complaint, complaint_resolved, visit, cart_abandoned, review, survey,
+    contact or reward) and may give amount (positive money), value (a rating), order_id, case_id,
+    quantity, discount (money taken off), category, channel, event_id and known_at."""
+
+    timezone: str = "UTC"
+    """Time zone of timestamps that name none, such as "Europe/London"."""
+
+    complete_until: datetime | date | None = None
+    """The log is complete until this date (exclusive); nothing later is taken for silence.
+    Default: midnight after the last event."""
+
+    @field_validator("query")
+    @classmethod
+    def _is_written(cls, query: str) -> str:
+        if not query.strip():
+            raise ValueError("must be a SELECT statement, but it is empty")
+        return query
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name != "UTC":
+            try:
+                ZoneInfo(name)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                hint = nearest(name, available_timezones())
+                raise ValueError(
+                    f"must be a time zone such as 'Europe/London', not {name!r}{hint}"
+                ) from None
+        return name
+
+    @field_validator("complete_until", mode="before")
+    @classmethod
+    def _reads_quoted_dates(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"must be a date such as 2011-12-10, not {value!r}") from None
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone of timestamps that name none."""
+        return UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
+
+
+class Problem(Section):
+    """What counts as leaving, and whom to ask about."""
+
+    horizon_days: Days = 60
+    """Churn is no purchase for this many days after the lead time."""
+
+    lead_time_days: int = Field(default=0, ge=0, le=3650)
+    """Days left to act between a score and the window it speaks of."""
+
+    inactivity_days: Days = 180
+    """No purchase for longer than this: the customer is already lapsed and is not scored."""
+
+    observation_window_days: Days = 730
+    """How far back a customer's history is read."""
+
+    @validates_together(mode="after")
+    def _window_covers_the_eligible(self) -> Self:
+        if self.observation_window_days < self.inactivity_days:
+            raise ValueError(
+                f"observation_window_days ({self.observation_window_days}) must be at least "
+                f"inactivity_days ({self.inactivity_days}), or customers would be scored without "
+                "their last purchase"
+            )
+        return self
+
+
+class Training(Section):
+    """How the model is trained; good defaults for every log."""
+
+    snapshot_every_days: Days | None = None
+    """Days between the past dates the model learns from. Default: a quarter of horizon_days."""
+
+    seed: int = Field(default=7, ge=0, le=2**31 - 1)
+    """The same seed, data and library versions give the same model."""
+
+
+class Business(Section):
+    """What a customer is worth."""
+
+    currency: str = Field(default="RUB", pattern="^[A-Z]{3}$")
+    """Currency of all amounts: three capital letters, as in ISO 4217."""
+
+    margin_rate: float = Field(default=0.30, gt=0, le=1)
+    """Share of an amount that is margin."""
+
+    value_horizon_days: Days = 365
+    """Days over which a customer's value is counted."""
+
+
+class Config(Section):
+    """Everything in one keepwell.toml.
+
+    Attributes
+    ----------
+    events, problem, training, business
+        The file's tables.
+    base_dir : Path
+        The folder that paths in the query are relative to: the file's own.
+    """
+
+    events: Events
+    """Where the events are and how to read them."""
+    problem: Problem = Field(default_factory=Problem)
+    """What counts as leaving, and whom to ask about."""
+    training: Training = Field(default_factory=Training)
+    """How the model is trained: good defaults for every log."""
+    business: Business = Field(default_factory=Business)
+    """What a customer is worth."""
+
+    _path: Path = PrivateAttr(default=Path("keepwell.toml"))
+
+    @property
+    def path(self) -> Path:
+        """The file this was read from."""
+        return self._path
+
+    @property
+    def base_dir(self) -> Path:
+        """The folder that paths in the query are relative to."""
+        return self._path.absolute().parent
+
+    @property
+    def snapshot_every_days(self) -> int:
+        """Days between training snapshots, at least 1."""
+        return self.training.snapshot_every_days or max(1, self.problem.horizon_days // 4)
+
+    @property
+    def complete_until_us(self) -> int | None:
+        """`complete_until` in microseconds since 1970-01-01 UTC, None where not set."""
+        until = self.events.complete_until
+        if until is None:
+            return None
+        if not isinstance(until, datetime):
+            until = datetime(until.year, until.month, until.day)
+        if until.tzinfo is None:
+            until = until.replace(tzinfo=self.events.zone)
+        since_epoch = until - datetime(1970, 1, 1, tzinfo=UTC)
+        return (since_epoch.days * 86_400 + since_epoch.seconds) * 1_000_000 + (
+            since_epoch.microseconds
+        )
+
+
+def load(path: Path) -> Config:
+    """Read and check a keepwell.toml.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing or not TOML, a key is unknown or a value is not allowed; the message
+        names the file, the line and the key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: no such file; `keepwell init DIR` writes one to start from"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Config:
+    """Check the text of a keepwell.toml that lies, or would lie, at `path`.
+
+    Raises
+    ------
+    ConfigError
+        As `load`.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    return _checked(table, path, text)
+
+
+def from_mapping(table: Mapping[str, Any], path: Path) -> Config:
+    """Check settings that are already a mapping, as if read from `path`.
+
+    Raises
+    ------
+    ConfigError
+        As `load`.
+    """
+    return _checked(table, path, "")
+
+
+def template() -> str:
+    """Return a keepwell.toml with every setting, its default and what it means."""
+    lines = ["# Keepwell: from your event log to a churn model. Only `query` has no default."]
+    for name, table in Config.model_fields.items():
+        lines += ["", f"# {table.description}", f"[{name}]"]
+        section = table.annotation
+        assert isinstance(section, type)
+        assert issubclass(section, Section)
+        for key, field in section.model_fields.items():
+            words = " ".join((field.description or "").split())
+            lines += textwrap.wrap(words, 96, initial_indent="# ", subsequent_indent="# ")
+            lines += [*_setting(key, field.default), ""]
+        lines.pop()
+    return "\n".join(lines) + "\n"
+
+
+def _setting(key: str, default: object) -> list[str]:
+    unset = {"complete_until": "2026-01-01", "snapshot_every_days": "15"}
+    if key == "query":
+        return [f'query = """{EXAMPLE_QUERY}"""']
+    if default is None:
+        return [f"# {key} = {unset[key]}"]
+    return [f'{key} = "{default}"' if isinstance(default, str) else f"{key} = {default}"]
+
+
+def _checked(table: Mapping[str, Any], path: Path, text: str) -> Config:
+    try:
+        config = Config.model_validate(dict(table))
+    except ValidationError as error:
+        raise ConfigError(explain(error, Config, path, text)) from None
+    config._path = path
+    return config
