@@ -36,7 +36,9 @@ def explain(error: ValidationError, config: type[BaseModel], path: Path, text: s
     path, text
         The file and its content, from which the line is told.
     """
-    by_key = {_location(problem): problem for problem in reversed(error.errors())}
+    by_key: dict[tuple[str, ...], ErrorDetails] = {}
+    for problem in error.errors():
+        by_key.setdefault(_location(problem), problem)
     # An unknown key first: a misspelt one also shows up as the key that is then missing.
     problems = sorted(by_key.values(), key=lambda problem: problem["type"] != "extra_forbidden")
     more = "" if len(problems) == 1 else f" (and {len(problems) - 1} more)"
@@ -83,8 +85,10 @@ def _hint(config: type[BaseModel], name: str, known: list[str]) -> str:
 def _keys(config: type[BaseModel], section: str | None) -> list[str]:
     if section is None:
         return list(config.model_fields)
-    table = config.model_fields[section].annotation
-    return list(table.model_fields) if table is not None and issubclass(table, BaseModel) else []
+    table: object = config.model_fields[section].annotation
+    if isinstance(table, type) and issubclass(table, BaseModel):
+        return list(table.model_fields)
+    return []
 
 
 def _location(problem: ErrorDetails) -> tuple[str, ...]:
