@@ -1,0 +1,102 @@
+"""One customer at one `as_of`: every family in turn, written into one row.
+
+The same source runs compiled over many customers, compiled for one, and as plain Python where
+Numba is absent; the sums run in the log's canonical order, so the bits agree.
+"""
+
+
+from churn.compiled import compiled
+from churn.features.assortment import assortment
+from churn.features.cheque import cheque
+from churn.features.collect import collect
+from churn.features.complaints import complaints
+from churn.features.discount import discount
+from churn.features.engagement import engagement
+from churn.features.frequency import frequency
+from churn.features.returns import returns
+from churn.features.satisfaction import satisfaction
+from churn.features.silence import silence
+from churn.features.tenure import tenure
+
+
+@compiled
+def write_row(
+    time, known_at, kind, amount, value, discounts, order, case, category,
+    start, stop, as_of, window, horizon, row,
+    order_time, order_amount, order_discount, purchase_day, sorted_gap, counts,
+    case_row, case_opened, category_row, category_lines, category_recent,
+    out,
+):  # fmt: skip
+    """Write the features of the customer who owns events `start:stop` into `out`.
+
+    `window` and `horizon` are in microseconds; `row` is any number that no earlier call with the
+    same scratch has used.
+    """
+    begin = as_of - window
+    n_orders, n_days = collect(
+        time, known_at, kind, amount, discounts, order, start, stop, begin, as_of,
+        order_time, order_amount, order_discount, purchase_day,
+    )  # fmt: skip
+    at = 0
+    for number in silence(
+        order_time, n_orders, purchase_day, n_days, as_of, horizon, sorted_gap
+    ):  # fmt: skip
+        out[at] = number
+        at += 1
+    for number in frequency(order_time, n_orders, purchase_day, n_days, as_of, horizon, counts):
+        out[at] = number
+        at += 1
+    for number in tenure(order_time, n_orders, n_days, as_of):
+        out[at] = number
+        at += 1
+    for number in cheque(order_time, order_amount, n_orders, as_of):
+        out[at] = number
+        at += 1
+    for number in complaints(
+        time, known_at, kind, value, case, start, stop, begin, as_of, n_orders, row,
+        case_row, case_opened,
+    ):  # fmt: skip
+        out[at] = number
+        at += 1
+    for number in returns(
+        time, known_at, kind, amount, start, stop, begin, as_of, order_time, order_amount, n_orders
+    ):  # fmt: skip
+        out[at] = number
+        at += 1
+    for number in engagement(
+        time, known_at, kind, start, stop, begin, as_of, order_time, n_orders
+    ):  # fmt: skip
+        out[at] = number
+        at += 1
+    for number in satisfaction(time, known_at, kind, value, start, stop, begin, as_of):
+        out[at] = number
+        at += 1
+    for number in discount(order_time, order_amount, order_discount, n_orders, as_of):
+        out[at] = number
+        at += 1
+    for number in assortment(
+        time, known_at, kind, category, start, stop, begin, as_of, row,
+        category_row, category_lines, category_recent,
+    ):  # fmt: skip
+        out[at] = number
+        at += 1
+
+
+@compiled
+def write_rows(
+    time, known_at, kind, amount, value, discounts, order, case, category,
+    offsets, customers, as_ofs, window, horizon,
+    order_time, order_amount, order_discount, purchase_day, sorted_gap, counts,
+    case_row, case_opened, category_row, category_lines, category_recent,
+    out,
+):  # fmt: skip
+    """Write one row of `out` for each pair of `customers` (positions) and `as_ofs`."""
+    for row in range(len(customers)):
+        customer = customers[row]
+        write_row(
+            time, known_at, kind, amount, value, discounts, order, case, category,
+            offsets[customer], offsets[customer + 1], as_ofs[row], window, horizon, row,
+            order_time, order_amount, order_discount, purchase_day, sorted_gap, counts,
+            case_row, case_opened, category_row, category_lines, category_recent,
+            out[row],
+        )  # fmt: skip
