@@ -125,8 +125,6 @@ def main() -> None:
     """Install the lock that the command line names."""
     if len(sys.argv) != 2 or sys.argv[1] not in LOCKS:
         sys.exit(f"usage: python requirements/install.py {'|'.join(LOCKS)}")
-    if sys.version_info < (3, 11):
-        sys.exit("Keepwell needs Python 3.11 or newer")
     install(sys.argv[1])
     if sys.argv[1] != "service":
         provide_openmp()

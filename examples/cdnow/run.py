@@ -151,7 +151,9 @@ def main() -> int:
         except OSError as error:
             print(f"keepwell: {error}", file=sys.stderr)
             return 1
-        trained = subprocess.run([KEEPWELL, "train", "-c", str(HERE / "keepwell.toml")], check=False)
+        trained = subprocess.run(
+            [KEEPWELL, "train", "-c", str(HERE / "keepwell.toml")], check=False
+        )
         if trained.returncode:
             return trained.returncode
     return serve(options.host, options.port)
