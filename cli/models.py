@@ -1,0 +1,110 @@
+"""List, inspect, promote and roll back published models."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from churn.errors import BundleNotFound
+from cli.options import DEFAULT_MODELS, AsJson, ModelsDir
+from cli.output import print_json, say
+
+if TYPE_CHECKING:
+    from churn.registry import Registry
+
+app = typer.Typer(no_args_is_help=False)
+
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="A published version.")]
+AnyVersion = Annotated[
+    str | None, typer.Argument(metavar="[VERSION]", help="Default: the current version.")
+]
+
+
+def _registry(models_dir: Path) -> "Registry":
+    # Numba comes with it and takes two seconds that `keepwell --help` should not.
+    from churn.registry import Registry
+
+    return Registry(models_dir)
+
+
+def _chosen(registry: "Registry", version: str | None) -> str:
+    chosen = version or registry.current()
+    if chosen is None:
+        raise BundleNotFound(
+            f"{registry.root}: no model is current; `keepwell train` publishes and promotes one"
+        )
+    return chosen
+
+
+@app.command("list")
+def list_versions(models_dir: ModelsDir = DEFAULT_MODELS, as_json: AsJson = False) -> None:
+    """List the published versions, oldest first; the current one is marked."""
+    registry = _registry(models_dir)
+    versions, current = registry.versions(), registry.current()
+    if as_json:
+        print_json({"versions": versions, "current": current})
+    elif versions:
+        say(f"{'*' if version == current else ' '} {version}" for version in versions)
+    else:
+        say([f"no models in {models_dir}; `keepwell train` publishes one"])
+
+
+@app.command()
+def show(
+    version: AnyVersion = None, models_dir: ModelsDir = DEFAULT_MODELS, as_json: AsJson = False
+) -> None:
+    """Show what a version is: horizon, thresholds, metrics, features, origin."""
+    from churn.bundle import verify as verified
+
+    registry = _registry(models_dir)
+    manifest = verified(registry.path(_chosen(registry, version)))
+    if as_json:
+        print_json(manifest.model_dump(mode="json"))
+        return
+    thresholds = manifest.thresholds
+    say(
+        [
+            f"version      {manifest.model_version}",
+            f"created      {manifest.created_at}",
+            f"churn        no purchase within {manifest.horizon_days} days"
+            + (f" after {manifest.lead_time_days} days" if manifest.lead_time_days else ""),
+            f"eligible     a purchase in the last {manifest.inactivity_days} days",
+            f"risk bands   medium from {thresholds.medium:.3f}, high from {thresholds.high:.3f}",
+            f"features     {len(manifest.features)}, feeds: {', '.join(manifest.feeds)}",
+            f"data         {manifest.data_fingerprint}",
+            "metrics      (--json shows everything)",
+        ]
+    )
+    say(
+        f"  {name:<24} {'unknown' if value is None else f'{value:.4f}'}"
+        for name, value in sorted(manifest.metrics.items())
+    )
+
+
+@app.command()
+def verify(
+    version: AnyVersion = None, models_dir: ModelsDir = DEFAULT_MODELS, as_json: AsJson = False
+) -> None:
+    """Check every byte of a version against its manifest, and its golden rows."""
+    from churn.bundle import verify as verified
+
+    registry = _registry(models_dir)
+    chosen = _chosen(registry, version)
+    verified(registry.path(chosen))
+    if as_json:
+        print_json({"version": chosen, "ok": True})
+    else:
+        say([f"{chosen}: every file is as published and the golden rows agree"])
+
+
+@app.command()
+def promote(version: Version, models_dir: ModelsDir = DEFAULT_MODELS) -> None:
+    """Make a version current; running services take it up within seconds."""
+    _registry(models_dir).promote(version)
+    say([f"{version} is current"])
+
+
+@app.command()
+def rollback(models_dir: ModelsDir = DEFAULT_MODELS) -> None:
+    """Make the version before the current one current again."""
+    say([f"{_registry(models_dir).rollback()} is current"])

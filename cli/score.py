@@ -1,0 +1,44 @@
+"""Score everybody in the log, file to file."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.extras import training_extra
+from cli.options import DEFAULT_CONFIG, DEFAULT_MODELS, AsJson, ConfigFile, ModelsDir, instant
+from cli.output import print_json, say
+from cli.progress import progress
+
+FORMATS = (".parquet", ".csv", ".ndjson")
+
+
+def score(
+    out: Annotated[
+        Path, typer.Option("--out", help="A .parquet, .csv (sorted for a manager) or .ndjson file.")
+    ],
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=instant, metavar="DATE", help="Score as of then. Default: the log's end."
+        ),
+    ] = None,
+    reasons: Annotated[int, typer.Option(min=0, max=10, help="Reasons per customer.")] = 3,
+    models_dir: ModelsDir = DEFAULT_MODELS,
+    as_json: AsJson = False,
+) -> None:
+    """Write a row per customer with probability, band, reasons and action."""
+    if out.suffix.lower() not in FORMATS:
+        raise typer.BadParameter(f"--out must end in {', '.join(FORMATS)}, not {out.name!r}")
+    with training_extra():
+        from training.bulk import score as score_everybody
+        from training.config import load
+    settings = load(config)
+    with progress() as listener:
+        result = score_everybody(settings, models_dir, as_of, out, reasons, progress=listener)
+    if as_json:
+        print_json(result)
+    else:
+        say([f"wrote {result.rows:,} customers to {result.path} in {result.seconds:.1f} s"])

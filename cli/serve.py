@@ -1,0 +1,22 @@
+"""Serve scores over HTTP from the current model."""
+
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    host: Annotated[
+        str | None,
+        typer.Option(help="Address to listen on. Default: KEEPWELL_HOST, else loopback."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port. Default: KEEPWELL_PORT, else 8000."),
+    ] = None,
+) -> None:
+    """Run until interrupted."""
+    from service import settings
+    from service.server import run
+
+    run(settings.load(host=host, port=port))
