@@ -1,0 +1,254 @@
+"""The command line by itself: what it accepts, how it refuses, what goes where."""
+
+import dataclasses
+import io
+import json
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+from typer.main import get_command
+
+from churn.errors import ConfigError
+from cli import progress
+from cli.extras import TRAINING_ONLY
+from cli.main import app, run
+from cli.options import instant
+from cli.output import complain, plain, print_json
+from training.config import load
+
+COMMANDS = {"init", "simulate", "check", "train", "backtest", "score", "serve", "models", "openapi"}
+MODEL_COMMANDS = {"list", "show", "verify", "promote", "rollback"}
+
+
+def refusal(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line on stderr after checking that there is nothing else."""
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("keepwell: ")
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+def test_the_commands_are_the_promised_ones() -> None:
+    commands = get_command(app).commands
+    assert set(commands) == COMMANDS
+    assert set(commands["models"].commands) == MODEL_COMMANDS
+
+
+def test_every_command_and_option_explains_itself() -> None:
+    def explained(command: object, path: str) -> None:
+        assert command.help, path
+        for parameter in command.params:
+            assert getattr(parameter, "help", None), f"{path} {parameter.name}"
+        for name, child in getattr(command, "commands", {}).items():
+            explained(child, f"{path} {name}")
+
+    explained(get_command(app), "keepwell")
+
+
+def test_no_command_shows_the_help_and_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 2
+    assert "simulate" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["scor"], "'score'"),
+        (["train", "--horizon", "3"], "--horizon"),
+        (["models"], "Missing command"),
+        (["models", "promote"], "VERSION"),
+        (["simulate"], "--out"),
+        (["simulate", "--out", "x", "--customers", "0"], "--customers"),
+        (["score", "--out", "scores.xlsx"], ".parquet, .csv, .ndjson"),
+        (["score", "--out", "scores.csv", "--as-of", "yesterday"], "'yesterday'"),
+        (["backtest", "--as-of", "2011-13-01"], "'2011-13-01'"),
+        (["check", "-c", "nowhere.toml", "--json"], "nowhere.toml"),
+        (["train", "-c", "nowhere.toml"], "nowhere.toml"),
+        (["serve", "--port", "70000"], "--port"),
+    ],
+)
+def test_wrong_use_is_one_line_that_names_it_and_exit_code_2(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    assert named in refusal(capsys)
+
+
+def test_a_failure_is_one_line_and_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["models", "show", "--json", "--models-dir", str(tmp_path)]) == 1
+    assert "keepwell train" in refusal(capsys)
+    assert run(["models", "promote", "../outside", "--models-dir", str(tmp_path)]) == 1
+    assert "../outside" in refusal(capsys)
+
+
+def test_a_surprise_is_one_line_and_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "current").mkdir()
+    assert run(["models", "list", "--models-dir", str(tmp_path)]) == 1
+    assert "IsADirectoryError" in refusal(capsys)
+
+
+def test_debug_gives_the_traceback_wherever_it_stands(tmp_path: Path) -> None:
+    missing = str(tmp_path / "keepwell.toml")
+    for arguments in (["--debug", "check", "-c", missing], ["check", "-c", missing, "--debug"]):
+        with pytest.raises(ConfigError):
+            run(arguments)
+
+
+def test_an_error_of_many_lines_is_said_in_one(capsys: pytest.CaptureFixture[str]) -> None:
+    complain("Parser Error:\n  SELEC\n  ^")
+    assert refusal(capsys) == "keepwell: Parser Error: SELEC ^\n"
+
+
+def test_init_writes_a_configuration_that_loads(tmp_path: Path) -> None:
+    assert run(["init", str(tmp_path / "shop")]) == 0
+    assert load(tmp_path / "shop" / "keepwell.toml").problem.horizon_days == 60
+
+
+def test_init_leaves_an_existing_file_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "keepwell.toml").write_text("mine")
+    assert run(["init", str(tmp_path)]) == 2
+    assert "keepwell.toml" in refusal(capsys)
+    assert (tmp_path / "keepwell.toml").read_text() == "mine"
+
+
+def test_init_names_a_file_that_stands_where_the_folder_should(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "shop").write_text("a file")
+    assert run(["init", str(tmp_path / "shop")]) == 2
+    assert str(tmp_path / "shop") in refusal(capsys)
+
+
+def test_an_empty_folder_of_models_lists_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["models", "list", "--json", "--models-dir", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out) == {"versions": [], "current": None}
+
+
+def test_the_models_folder_may_come_from_the_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEEPWELL_MODELS_DIR", str(tmp_path / "elsewhere"))
+    assert run(["models", "list"]) == 0
+    assert "elsewhere" in capsys.readouterr().out
+
+
+def without_training(code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a Python that has none of the training extra."""
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({sorted(TRAINING_ONLY)!r})); "
+    return subprocess.run(
+        [sys.executable, "-c", blocked + code], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("command", ["check", "train", "backtest", "score --out x.csv"])
+def test_without_the_training_extra_a_command_says_how_to_get_it(command: str) -> None:
+    done = without_training(f"from cli.main import run; sys.exit(run({command.split()!r}))")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.endswith("pip install 'keepwell[train]'\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_the_training_extra_the_rest_works(tmp_path: Path) -> None:
+    code = f"""
+from cli.main import run
+for arguments in (["--help"], ["init", {str(tmp_path)!r}], ["models", "list"]):
+    assert run(arguments) == 0, arguments
+"""
+    done = without_training(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_date_without_a_zone_is_utc() -> None:
+    assert instant("2011-10-10") == datetime(2011, 10, 10, tzinfo=UTC)
+    assert instant("2011-10-10T03:00:00+03:00") == datetime(2011, 10, 10, tzinfo=UTC)
+
+
+@dataclasses.dataclass
+class Sample:
+    """Everything that a result may hold."""
+
+    path: Path
+    on: date
+    numbers: np.ndarray
+    missing: float
+    feeds: frozenset[str]
+
+
+def test_json_never_holds_nan_and_keeps_letters(capsys: pytest.CaptureFixture[str]) -> None:
+    sample = Sample(
+        Path("a/b"), date(2011, 10, 10), np.array([1.5, np.nan]), float("inf"), frozenset("ба")
+    )
+    print_json({"sample": sample, "count": np.int64(3)})
+    text = capsys.readouterr().out
+    assert json.loads(text) == {
+        "sample": {
+            "path": "a/b",
+            "on": "2011-10-10",
+            "numbers": [1.5, None],
+            "missing": None,
+            "feeds": ["а", "б"],
+        },
+        "count": 3,
+    }
+    assert "б" in text
+
+
+def test_plain_values_stay_what_they_are() -> None:
+    assert plain([None, True, 1, 0.5, "x", (2, 3)]) == [None, True, 1, 0.5, "x", [2, 3]]
+
+
+def test_lines_name_each_stage_and_seldom_more(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = progress.Lines()
+    lines.stage("reading", 1000)
+    for _ in range(1000):
+        lines.advance()
+    lines.stage("fitting")
+    lines.note("240 trees")
+    assert capsys.readouterr().err.splitlines() == ["reading", "fitting", "240 trees"]
+
+
+def test_lines_count_when_a_stage_lasts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    lines = progress.Lines()
+    lines.stage("reading", 2000)
+    lines.advance(1500)
+    assert capsys.readouterr().err.splitlines() == ["reading", "reading: 1,500 of 2,000"]
+
+
+def test_bars_close_a_stage_when_the_next_begins() -> None:
+    screen = io.StringIO()
+    with Progress(console=Console(file=screen, force_terminal=True, width=80)) as drawn:
+        bars = progress.Bars(drawn)
+        bars.advance()
+        bars.stage("reading [1/2]", 10)
+        bars.advance(4)
+        bars.stage("fitting")
+        bars.note("240 [trees]")
+        bars.finish()
+        assert all(task.finished for task in drawn.tasks)
+    assert "reading [1/2]" in screen.getvalue()
+    assert "240 [trees]" in screen.getvalue()
+
+
+def test_progress_away_from_a_terminal_is_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.progress() as listener:
+        listener.stage("reading")
+    assert capsys.readouterr() == ("", "reading\n")
