@@ -95,7 +95,8 @@ class FlatTrees:
         nodes: dict[str, list[Any]] = {
             name: []
             for name in (
-                "feature", "missing_type", "threshold", "default_left", "left", "right", "node_count"
+                "feature", "missing_type", "threshold", "default_left", "left", "right",
+                "node_count",
             )
         }  # fmt: skip
         leaves: dict[str, list[float]] = {"leaf_count": [], "leaf_value": []}

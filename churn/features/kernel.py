@@ -4,7 +4,6 @@ The same source runs compiled over many customers, compiled for one, and as plai
 Numba is absent; the sums run in the log's canonical order, so the bits agree.
 """
 
-
 from churn.compiled import compiled
 from churn.features.assortment import assortment
 from churn.features.cheque import cheque

@@ -1,0 +1,149 @@
+"""What to do about it: a first catalogue of retention actions by reason and risk band.
+
+It suggests and says why; it claims no expected value, because no campaign has been measured yet.
+A message comes before an incentive, and while a complaint is open nothing is promoted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from churn.features import Family
+from churn.reason_rules import Row
+from churn.reasons import Reason
+from churn.words import Language
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One action of the catalogue: its channel and its words."""
+
+    channel: str
+    words: dict[Language, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A suggestion: the action's code, its channel, and the sentence that says why."""
+
+    code: str
+    channel: str
+    why: str
+
+
+CATALOGUE: dict[str, Entry] = {
+    "none": Entry("none", {
+        "en": "leave the customer alone",
+        "ru": "не беспокоить клиента"}),
+    "resolve_complaint": Entry("support", {
+        "en": "resolve the open complaint within 48 hours; promote nothing meanwhile",
+        "ru": "решить жалобу за 48 часов; до этого ничего не предлагать"}),
+    "manager_apology": Entry("phone", {
+        "en": "a manager apologises and asks what went wrong; no coupon",
+        "ru": "звонок руководителя с извинением и вопросом, что пошло не так; без купона"}),
+    "fix_quality": Entry("support", {
+        "en": "find out what was wrong with the delivery or goods, fix it, offer free returns",
+        "ru": "выяснить, что было не так с доставкой или товаром, исправить, вернуть бесплатно"}),
+    "one_question": Entry("app", {
+        "en": "ask one question: what has changed?",
+        "ru": "задать один вопрос: что изменилось?"}),
+    "reorder_reminder": Entry("message", {
+        "en": "remind of the usual order, with picks",
+        "ru": "напомнить о привычном заказе, с подборкой"}),
+    "exclusive_access": Entry("message", {
+        "en": "early access to something new",
+        "ru": "ранний доступ к новинкам"}),
+    "second_order_guide": Entry("message", {
+        "en": "show how to get more out of the first purchase",
+        "ru": "показать, как получить больше от первой покупки"}),
+    "second_order_free_delivery": Entry("message", {
+        "en": "a guide to the first purchase, with free delivery of the second",
+        "ru": "советы к первой покупке и бесплатная доставка второй"}),
+    "gift_threshold": Entry("message", {
+        "en": "bundles and a gift from a cheque of the former size on",
+        "ru": "наборы и подарок от чека прежнего размера"}),
+    "agent_call": Entry("phone", {
+        "en": "a personal call: listen, show the advantages, no opening discount",
+        "ru": "личный звонок: выслушать, показать преимущества, не начинать со скидки"}),
+    "other_channel": Entry("message", {
+        "en": "write through another channel, and less often",
+        "ru": "написать по другому каналу и реже"}),
+    "points": Entry("loyalty", {
+        "en": "points for the next order instead of a lower price",
+        "ru": "баллы за следующий заказ вместо снижения цены"}),
+    "category_picks": Entry("message", {
+        "en": "picks from categories that go with what the customer buys",
+        "ru": "подборка из категорий, близких к покупкам клиента"}),
+    "survey": Entry("message", {
+        "en": "ask how it was",
+        "ru": "спросить о впечатлении"}),
+}  # fmt: skip
+
+# Per family: the action in the medium band, and in the high band.
+_BY_FAMILY: dict[Family, tuple[str, str]] = {
+    Family.COMPLAINTS: ("manager_apology", "manager_apology"),
+    Family.RETURNS: ("fix_quality", "fix_quality"),
+    Family.SATISFACTION: ("survey", "agent_call"),
+    Family.CHEQUE: ("gift_threshold", "agent_call"),
+    Family.FREQUENCY: ("one_question", "exclusive_access"),
+    Family.SILENCE: ("reorder_reminder", "exclusive_access"),
+    Family.TENURE: ("second_order_guide", "second_order_free_delivery"),
+    Family.ENGAGEMENT: ("other_channel", "other_channel"),
+    Family.DISCOUNT: ("points", "points"),
+    Family.ASSORTMENT: ("category_picks", "category_picks"),
+}
+# Service comes before marketing: these are acted on first even when another reason weighs more.
+_FIRST = (Family.COMPLAINTS, Family.RETURNS)
+
+_WHY: dict[str, dict[Language, str]] = {
+    "open": {"en": "a complaint is open: {do}", "ru": "есть нерешённая жалоба: {do}"},
+    "low": {"en": "the risk is low: {do}", "ru": "риск низкий: {do}"},
+    "no_reason": {
+        "en": "the risk is raised, but no single cause stands out: {do}",
+        "ru": "риск повышен, но ни одна причина не выделяется: {do}",
+    },
+    "reason": {"en": "{reason}: {do}", "ru": "{reason}: {do}"},
+}
+
+
+def suggest(row: Row, band: str, reasons: Sequence[Reason], language: Language) -> Action:
+    """Suggest one action.
+
+    Parameters
+    ----------
+    row : mapping of str to float
+        Loop features by name.
+    band : {"low", "medium", "high"}
+        Risk band.
+    reasons : sequence of Reason
+        Largest contribution first.
+    language : {"en", "ru"}
+        Of the sentence that says why.
+    """
+    if row["open_complaints"] > 0:
+        return _action("resolve_complaint", "open", language)
+    if band == "low":
+        return _action("none", "low", language)
+    if not reasons:
+        return _action("survey", "no_reason", language)
+    served_first = [reason for reason in reasons if reason.family in _FIRST]
+    reason = (served_first or list(reasons))[0]
+    if reason.family is Family.SILENCE and row["is_one_time_buyer"] == 1:
+        code = _BY_FAMILY[Family.TENURE][band == "high"]
+    else:
+        code = _BY_FAMILY[reason.family][band == "high"]
+    return _action(code, "reason", language, reason.text)
+
+
+def catalogue(language: Language) -> list[dict[str, Any]]:
+    """Every action there is."""
+    return [
+        {"code": code, "channel": entry.channel, "text": entry.words[language]}
+        for code, entry in CATALOGUE.items()
+    ]
+
+
+def _action(code: str, why: str, language: Language, reason: str = "") -> Action:
+    entry = CATALOGUE[code]
+    sentence = _WHY[why][language].format(reason=reason, do=entry.words[language])
+    return Action(code, entry.channel, sentence)

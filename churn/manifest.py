@@ -1,0 +1,75 @@
+"""What a bundle says of itself: `manifest.json`, typed."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from churn.events import Feed
+from churn.features import Family
+
+FORMAT_VERSION = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class FileEntry(_Strict):
+    """Digest and size of one file of the bundle."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(ge=0)
+
+
+class Reference(_Strict):
+    """A feature's values among the eligible customers at training; None where never known."""
+
+    minimum: float | None
+    p01: float | None
+    p50: float | None
+    p99: float | None
+    maximum: float | None
+    missing_share: float = Field(ge=0, le=1)
+
+
+class FeatureEntry(_Strict):
+    """One feature that requests may send."""
+
+    name: str
+    unit: str
+    family: Family
+    feed: Feed
+    reference: Reference
+
+
+class Thresholds(_Strict):
+    """Risk bands: medium from `medium` on, high from `high` on."""
+
+    medium: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+
+
+class Manifest(_Strict):
+    """Everything a reader of a bundle needs to know before trusting it.
+
+    `metrics` holds the out-of-time figures of the settings that made this model; `training` what
+    was done (dates, rows, settings), for people.
+    """
+
+    format_version: Literal[1] = 1
+    model_version: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$")
+    created_at: str
+    files: dict[str, FileEntry]
+    features: list[FeatureEntry]
+    feeds: list[Feed]
+    horizon_days: int = Field(ge=1)
+    lead_time_days: int = Field(ge=0)
+    inactivity_days: int = Field(ge=1)
+    observation_window_days: int = Field(ge=1)
+    minimum_features: int = Field(ge=1)
+    thresholds: Thresholds
+    currency: str
+    metrics: dict[str, float | None]
+    libraries: dict[str, str]
+    data_fingerprint: str
+    training: dict[str, object]

@@ -1,0 +1,293 @@
+"""From features and a bundle to scores: the one path that requests, batches and files share."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from churn.actions import Action, suggest
+from churn.bundle import Bundle
+from churn.errors import UnknownFeature
+from churn.events import Event, Feed, customer_log
+from churn.features import (
+    FAMILIES,
+    FEATURE_NAMES,
+    FEATURES,
+    POSITION,
+    FeatureSettings,
+    features,
+    mask_absent_feeds,
+)
+from churn.reasons import Reason, reasons
+from churn.words import Language
+
+STATUSES = ("scored", "lapsed", "insufficient_history")
+BANDS = ("low", "medium", "high")
+_SILENCE = POSITION["days_since_last_purchase"]
+# Each family's features come from one feed, so a family is absent when its feed is.
+FAMILY_FEEDS: tuple[Feed, ...] = tuple(
+    next(feature.feed for feature in FEATURES if feature.family is family) for family in FAMILIES
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixScores:
+    """Scores of n customers, as columns.
+
+    Attributes
+    ----------
+    status : ndarray of int8, shape (n,)
+        Position in `STATUSES`; only ``scored`` rows have numbers in the other columns.
+    probability, margin : ndarray of float64, shape (n,)
+        Calibrated probability of churn in (0, 1); log-odds before calibration. NaN if not scored.
+    band : ndarray of int8, shape (n,)
+        Position in `BANDS`, -1 if not scored.
+    contributions : ndarray of float64, shape (n, n_families), or None
+        Log-odds per family, zero for a family whose feed is absent.
+    base : ndarray of float64, shape (n,), or None
+        The margin of the average customer; with the contributions it sums to the margin.
+    """
+
+    status: NDArray[np.int8]
+    probability: NDArray[np.float64]
+    margin: NDArray[np.float64]
+    band: NDArray[np.int8]
+    contributions: NDArray[np.float64] | None
+    base: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerScore:
+    """One customer's score, reasons and suggestion; `as_of` in microseconds since 1970 UTC."""
+
+    customer_id: str
+    status: str
+    churn_probability: float | None
+    risk_band: str | None
+    horizon_days: int
+    reasons: tuple[Reason, ...]
+    action: Action | None
+    model_version: str
+    as_of: int
+    warnings: tuple[str, ...]
+    features_missing: tuple[str, ...]
+    features_out_of_range: tuple[str, ...]
+
+
+class Scorer:
+    """Scores with one bundle; immutable, safe to share between threads.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        A verified model.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        manifest = bundle.manifest
+        self.settings = FeatureSettings(manifest.observation_window_days, manifest.horizon_days)
+        self.feeds = frozenset(manifest.feeds)
+        references = {entry.name: entry.reference for entry in manifest.features}
+        self._low = np.array([_or_nan(references, name, "minimum") for name in FEATURE_NAMES])
+        self._high = np.array([_or_nan(references, name, "maximum") for name in FEATURE_NAMES])
+        self._used = tuple(name for name in FEATURE_NAMES if name in references)
+
+    def score_matrix(
+        self,
+        X: NDArray[np.float64],
+        *,
+        feeds: frozenset[Feed] | None = None,
+        contributions: bool = True,
+    ) -> MatrixScores:
+        """Score n customers.
+
+        Parameters
+        ----------
+        X : ndarray of float64, shape (n, n_features)
+            Loop features, columns as in `churn.features.FEATURES`; left as it is.
+        feeds : frozenset of Feed, optional
+            What the caller records; the model's feeds by default.
+        contributions : bool
+            Whether to explain as well.
+        """
+        known = self._masked(X, self.feeds if feeds is None else feeds & self.feeds)
+        silence = known[:, _SILENCE]
+        status = np.full(len(X), STATUSES.index("insufficient_history"), dtype=np.int8)
+        status[silence <= self.bundle.manifest.inactivity_days] = STATUSES.index("scored")
+        status[silence > self.bundle.manifest.inactivity_days] = STATUSES.index("lapsed")
+        scored = np.flatnonzero(status == STATUSES.index("scored"))
+
+        model = self.bundle.model
+        columns = model.population.transform(known[scored])
+        margin = np.full(len(X), np.nan)
+        explained = np.zeros((len(X), len(FAMILIES))) if contributions else None
+        base = np.full(len(X), np.nan) if contributions else None
+        if explained is not None and base is not None:
+            margin[scored], explained[scored] = model.trees.explain(columns)
+            base[scored] = model.trees.expected_margin
+            for family, feed in enumerate(FAMILY_FEEDS):
+                if feeds is not None and feed not in feeds:
+                    # What the absence itself says belongs to the starting point, not to a reason.
+                    base += explained[:, family]
+                    explained[:, family] = 0.0
+        else:
+            margin[scored] = model.trees.margin(columns)
+        probability = np.full(len(X), np.nan)
+        probability[scored] = model.calibration.apply(margin[scored])
+        band = np.full(len(X), -1, dtype=np.int8)
+        limits = self.bundle.manifest.thresholds
+        band[scored] = np.searchsorted(
+            [limits.medium, limits.high], probability[scored], side="right"
+        )
+        return MatrixScores(status, probability, margin, band, explained, base)
+
+    def score_events(
+        self,
+        customer_id: str,
+        events: Sequence[Event],
+        as_of: int,
+        *,
+        feeds: frozenset[Feed] | None = None,
+        max_reasons: int = 3,
+        language: Language = "en",
+    ) -> CustomerScore:
+        """Score one customer from the history in the observation window.
+
+        Parameters
+        ----------
+        customer_id : str
+            Opaque identifier.
+        events : sequence of Event
+            In any order; repeats are dropped, events at or after `as_of` are not seen.
+        as_of : int
+            Microseconds since 1970-01-01 UTC.
+        feeds, max_reasons, language
+            What the caller records; how many reasons; their language.
+        """
+        X = features(customer_log(customer_id, events), as_of, self.settings)
+        warnings = []
+        later = sum(
+            event.occurred_at >= as_of or (event.known_at is not None and event.known_at >= as_of)
+            for event in events
+        )
+        if later:
+            warnings.append(f"{later} events at or after as_of, or known only then, were not seen")
+        return self._customer(customer_id, X, as_of, feeds, max_reasons, language, warnings, ())
+
+    def score_features(
+        self,
+        customer_id: str,
+        named: Mapping[str, float | None],
+        as_of: int,
+        *,
+        feeds: frozenset[Feed] | None = None,
+        max_reasons: int = 3,
+        language: Language = "en",
+    ) -> CustomerScore:
+        """Score one customer from features that the caller computed.
+
+        Raises
+        ------
+        UnknownFeature
+            A name that the model does not have.
+        """
+        X = np.full((1, len(FEATURES)), np.nan)
+        for name, number in named.items():
+            if name not in POSITION:
+                near = difflib.get_close_matches(name, FEATURE_NAMES, 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise UnknownFeature(
+                    f"no such feature{hint} GET /v1/model lists the features",
+                    pointer=f"/features/{name}",
+                    code="unknown_feature",
+                )
+            X[0, POSITION[name]] = np.nan if number is None else number
+        expected = self.feeds if feeds is None else feeds & self.feeds
+        missing = tuple(
+            name
+            for name in self._used
+            if FEATURES[POSITION[name]].feed in expected and np.isnan(X[0, POSITION[name]])
+        )
+        warnings = [f"missing features: {', '.join(missing)}"] if missing else []
+        ignored = [name for name in named if name not in self._used]
+        if ignored:
+            warnings.append(f"features that this model does not use: {', '.join(ignored)}")
+        if np.count_nonzero(~np.isnan(X)) < self.bundle.manifest.minimum_features:
+            X[0, _SILENCE] = np.nan  # too little to say anything
+        return self._customer(
+            customer_id, X, as_of, feeds, max_reasons, language, warnings, missing
+        )
+
+    def _customer(
+        self,
+        customer_id: str,
+        X: NDArray[np.float64],
+        as_of: int,
+        feeds: frozenset[Feed] | None,
+        max_reasons: int,
+        language: Language,
+        warnings: list[str],
+        missing: tuple[str, ...],
+    ) -> CustomerScore:
+        scores = self.score_matrix(X, feeds=feeds)
+        status = STATUSES[scores.status[0]]
+        why: tuple[Reason, ...] = ()
+        action = None
+        if status == "scored" and scores.contributions is not None:
+            why, action = self.explain_row(
+                X[0],
+                scores.contributions[0],
+                BANDS[scores.band[0]],
+                max_reasons=max_reasons,
+                language=language,
+            )
+        return CustomerScore(
+            customer_id=customer_id,
+            status=status,
+            churn_probability=float(scores.probability[0]) if status == "scored" else None,
+            risk_band=BANDS[scores.band[0]] if status == "scored" else None,
+            horizon_days=self.bundle.manifest.horizon_days,
+            reasons=why,
+            action=action,
+            model_version=self.bundle.version,
+            as_of=as_of,
+            warnings=tuple(warnings),
+            features_missing=missing,
+            features_out_of_range=tuple(
+                FEATURE_NAMES[at] for at in np.flatnonzero((X[0] < self._low) | (X[0] > self._high))
+            ),
+        )
+
+    def explain_row(
+        self,
+        row: NDArray[np.float64],
+        contributions: NDArray[np.float64],
+        band: str,
+        *,
+        max_reasons: int,
+        language: Language,
+    ) -> tuple[tuple[Reason, ...], Action]:
+        """Reasons and a suggestion for one scored row of loop features."""
+        named = dict(zip(FEATURE_NAMES, row.tolist(), strict=True))
+        found = reasons(
+            named,
+            contributions.tolist(),
+            max_reasons=len(FAMILIES),
+            language=language,
+            currency=self.bundle.manifest.currency,
+        )
+        # The suggestion looks at the three main reasons however few the caller wants to read.
+        return found[:max_reasons], suggest(named, band, found[:3], language)
+
+    def _masked(self, X: NDArray[np.float64], feeds: frozenset[Feed]) -> NDArray[np.float64]:
+        known = np.array(X, dtype=np.float64)
+        mask_absent_feeds(known, feeds)
+        return known
+
+
+def _or_nan(references: Mapping[str, object], name: str, bound: str) -> float:
+    number = getattr(references.get(name), bound, None)
+    return float("nan") if number is None else float(number)

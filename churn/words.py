@@ -1,0 +1,113 @@
+"""Numbers in words: plural forms, decimals and money in English and Russian."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+Language = Literal["en", "ru"]
+
+# English: one, other. Russian: one (1, 21), few (2-4, 22-24), many (0, 5-20) and, for fractions,
+# the few form's genitive singular, which is the same word as "few" for these nouns.
+_NOUNS: dict[str, dict[Language, tuple[str, ...]]] = {
+    "days": {"en": ("day", "days"), "ru": ("день", "дня", "дней")},
+    "orders": {"en": ("order", "orders"), "ru": ("заказ", "заказа", "заказов")},
+    "complaints": {"en": ("complaint", "complaints"), "ru": ("жалоба", "жалобы", "жалоб")},
+    "returns": {"en": ("return", "returns"), "ru": ("возврат", "возврата", "возвратов")},
+    "cancellations": {"en": ("cancellation", "cancellations"), "ru": ("отмена", "отмены", "отмен")},
+    "visits": {"en": ("visit", "visits"), "ru": ("визит", "визита", "визитов")},
+    "categories": {
+        "en": ("category", "categories"),
+        "ru": ("категория", "категории", "категорий"),
+    },
+}
+
+
+def number(value: float, language: Language, decimals: int = 1) -> str:
+    """A decimal with at most `decimals` places: 4, 4.8, 1,234.5 (ru: 4,8 and 1 234,5).
+
+    Examples
+    --------
+    >>> number(1234.5, "en"), number(4.0, "en"), number(0.04, "en")
+    ('1,234.5', '4', '0')
+    """
+    text = f"{value:,.{decimals}f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    if text == "-0":
+        text = "0"
+    if language == "ru":
+        text = text.replace(",", "\u00a0").replace(".", ",")
+    return text
+
+
+def counted(value: float, noun: str, language: Language) -> str:
+    """A number with its noun in the right form.
+
+    Examples
+    --------
+    >>> counted(1, "days", "en"), counted(41, "days", "ru"), counted(4.8, "orders", "ru")
+    ('1 day', '41 день', '4,8 заказа')
+    """
+    text = number(value, language)
+    forms = _NOUNS[noun][language]
+    if language == "en":
+        form = forms[0] if text == "1" else forms[1]
+    elif "," in text:
+        form = forms[1]
+    else:
+        form = forms[_russian_plural(int(text.replace("\u00a0", "")))]
+    return f"{text} {form}"
+
+
+def _russian_plural(n: int) -> int:
+    n = abs(n)
+    if n % 10 == 1 and n % 100 != 11:
+        return 0
+    if n % 10 in (2, 3, 4) and n % 100 not in (12, 13, 14):
+        return 1
+    return 2
+
+
+class Worded(float):
+    """A number that formats itself in words, as in ``f"{x:days}"``, ``:money`` or ``:percent``."""
+
+    language: Language
+    currency: str
+
+    def __format__(self, spec: str) -> str:
+        value = float(self)
+        if spec in _NOUNS:
+            if spec == "days":  # a silence of 41.3 days is 41 days
+                value = float(round(value))
+            return counted(value, spec, self.language)
+        if spec == "money":
+            return f"{number(value, self.language, 2)} {self.currency}".rstrip()
+        if spec == "percent":
+            text = number(100.0 * value, self.language, 0)
+            return f"{text} %" if self.language == "ru" else f"{text}%"
+        if spec == "number":
+            return number(value, self.language)
+        raise ValueError(f"unknown format {spec!r}")
+
+
+def fill(
+    template: str, numbers: Mapping[str, float], language: Language, currency: str = ""
+) -> str:
+    """Fill a template such as ``"{silence:days} without a purchase"``.
+
+    Parameters
+    ----------
+    template : str
+        With fields named as in `numbers` and formats as in `Worded`.
+    numbers : mapping of str to float
+        What the fields stand for.
+    language : {"en", "ru"}
+        Whose plural forms and decimal marks.
+    currency : str
+        Unit of money.
+    """
+    worded = {}
+    for name, value in numbers.items():
+        worded[name] = Worded(value)
+        worded[name].language = language
+        worded[name].currency = currency
+    return template.format_map(worded)
