@@ -9,12 +9,9 @@ from cli.output import say
 
 
 def openapi(
-    out: Annotated[Path, typer.Option("--out", help="The file to write.")] = Path(
-        "openapi/openapi.json"
-    ),
+    out: Annotated[Path, typer.Option("--out", help="Folder for openapi.json.")] = Path("openapi"),
 ) -> None:
-    """Write the OpenAPI document of the service."""
+    """Write openapi.json, the same for every model and every setting."""
     from service.openapi import write
 
-    write(out)
-    say([f"wrote {out}"])
+    say([f"wrote {write(out)}"])
