@@ -1,0 +1,117 @@
+"""The one place where the service is put together."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service import contract, info_routes, instants, models, scoring_routes
+from service.context import RequestContext, request_id, route_template
+from service.metrics import Metrics
+from service.models import Loaded, ModelHolder
+from service.problems import (
+    INVALID_FIELD,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    FieldError,
+    Problem,
+)
+from service.settings import Settings
+from service.state import State, count_failure, state_of
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    clock: Callable[[], int] = instants.now,
+    load: Callable[[Path], Loaded] = models.load,
+) -> FastAPI:
+    """Build the service.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        By default those of the environment.
+    clock : callable, optional
+        The present, microseconds since 1970-01-01 UTC.
+    load : callable, optional
+        Makes a scorer of a bundle's folder.
+    """
+    settings = settings or Settings()
+    metrics = Metrics()
+    holder = ModelHolder(settings.models_dir, metrics, load)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(holder.refresh)
+        polling = asyncio.create_task(holder.poll(settings.models_poll_seconds))
+        try:
+            yield
+        finally:
+            polling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await polling
+
+    app = FastAPI(
+        title=contract.TITLE,
+        version=contract.VERSION,
+        description=contract.DESCRIPTION,
+        openapi_url=None,  # served by `info_routes`, so that it is measured like the others
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        exception_handlers={
+            Problem: _answer_problem,
+            HTTPException: _answer_http_exception,
+            RequestValidationError: _answer_bad_parameter,
+        },
+    )
+    app.state.keepwell = State(settings, metrics, holder, clock)
+    app.add_middleware(
+        RequestContext, metrics=metrics, models=holder, access_log=settings.access_log
+    )
+    app.include_router(scoring_routes.router)
+    app.include_router(info_routes.router)
+    contract.install(app)
+    return app
+
+
+async def _answer_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    count_failure(state_of(request).metrics, error)
+    return error.response(instance=route_template(request.scope), request_id=request_id(request))
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == METHOD_NOT_ALLOWED.status:
+        allowed = (error.headers or {}).get("Allow", "")
+        problem = Problem(
+            METHOD_NOT_ALLOWED,
+            f"This path knows {allowed or 'other methods'}.",
+            headers={"Allow": allowed} if allowed else {},
+        )
+    elif error.status_code == NOT_FOUND.status:
+        problem = Problem(NOT_FOUND, "There is nothing at this path; GET /openapi.json lists all.")
+    else:
+        raise error
+    return await _answer_problem(request, problem)
+
+
+async def _answer_bad_parameter(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    names = [str(detail["loc"][-1]) for detail in error.errors()]
+    allowed = error.errors()[0].get("ctx", {}).get("expected", "another value")
+    problem = Problem(
+        INVALID_FIELD,
+        f"The query parameter `{names[0]}` must be {allowed}.",
+        [FieldError(f"/{name}", "unknown_value") for name in names],
+    )
+    return await _answer_problem(request, problem)

@@ -1,0 +1,116 @@
+"""What is known of the request at hand, and the middleware that keeps it.
+
+Outermost of the app: gives every request an id, measures it, logs it, and turns whatever went
+wrong inside into a problem document.
+"""
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import logs
+from service.metrics import METHODS, UNMATCHED, Metrics
+from service.models import ModelHolder
+from service.problems import internal_error
+
+REQUEST_ID_HEADER = "X-Request-Id"
+MODEL_VERSION_HEADER = "X-Model-Version"
+
+_WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_CLIENT_CLOSED = 499
+
+_log = logging.getLogger(f"{logs.ROOT}.requests")
+
+
+def request_id(request: Request) -> str:
+    """Return the id under which the log has this request."""
+    value: str = request.scope["state"]["request_id"]
+    return value
+
+
+def route_template(scope: Scope) -> str:
+    """Return the path as declared, such as `/v1/model`; never the path as sent."""
+    path: str = getattr(scope.get("route"), "path", UNMATCHED)
+    return path
+
+
+class RequestContext:
+    """ASGI middleware: request id, metrics, one log line, and the last line of defence.
+
+    Parameters
+    ----------
+    app : ASGI application
+        What it wraps.
+    metrics : Metrics
+        Where requests are counted.
+    models : ModelHolder
+        Whose version goes into the headers.
+    access_log : bool
+        Whether each request is logged.
+    """
+
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, models: ModelHolder, access_log: bool
+    ) -> None:
+        self.app = app
+        self.metrics = metrics
+        self.models = models
+        self.access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        sent_id = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        identity = sent_id if _WELL_FORMED_ID.fullmatch(sent_id) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = identity
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID_HEADER] = identity
+                headers["Cache-Control"] = "no-store"
+                if self.models.current is not None:
+                    headers.setdefault(MODEL_VERSION_HEADER, self.models.current.version)
+            await send(message)
+
+        started = time.perf_counter()
+        self.metrics.http_requests_in_progress.inc()
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            status = _CLIENT_CLOSED
+        except Exception:
+            _log.exception("request failed", extra={"fields": {"request_id": identity}})
+            if status:
+                raise
+            problem = internal_error(identity)
+            response = problem.response(instance=route_template(scope), request_id=identity)
+            await response(scope, receive, send_with_headers)
+        finally:
+            self.metrics.http_requests_in_progress.dec()
+            self._record(scope, status, time.perf_counter() - started)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        route = route_template(scope)
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self.metrics.http_requests.labels(route, method, str(status)).inc()
+        self.metrics.http_request_duration_seconds.labels(route, method).observe(seconds)
+        if self.access_log:
+            fields = {
+                "method": method,
+                "route": route,
+                "status": status,
+                "milliseconds": round(seconds * 1000, 2),
+                "request_id": scope["state"]["request_id"],
+            }
+            _log.info("request", extra={"fields": fields})

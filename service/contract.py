@@ -1,0 +1,188 @@
+"""The published contract: what OpenAPI says beside what the routes say themselves.
+
+Request bodies are read raw, so they are declared here; every error is declared on its endpoint.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from service import body, problems
+from service.responses import Problem, RowProblem, Score
+from service.schemas import BatchRequest, ScoreRequest
+
+TITLE = "Keepwell"
+DESCRIPTION = "Which customers are about to leave, why, and what is worth doing about it."
+PROMETHEUS_TEXT = "text/plain"
+REF = "#/components/schemas/"
+
+EXAMPLE_EVENTS: dict[str, Any] = {
+    "customer_id": "c-1042",
+    "as_of": "2026-11-21T00:00:00Z",
+    "events": [
+        {
+            "occurred_at": "2026-08-19T16:40:00Z",
+            "kind": "purchase",
+            "amount": 61.0,
+            "order_id": "o-5",
+        },
+        {
+            "occurred_at": "2026-10-02T10:11:00Z",
+            "kind": "purchase",
+            "amount": 54.9,
+            "order_id": "o-7",
+        },
+        {"occurred_at": "2026-10-05T09:00:00Z", "kind": "complaint", "case_id": "k-1"},
+    ],
+    "max_reasons": 3,
+    "language": "en",
+}
+EXAMPLE_FEATURES: dict[str, Any] = {
+    "customer_id": "c-1042",
+    "as_of": "2026-11-21T00:00:00Z",
+    "features": {"days_since_last_purchase": 41.0, "purchases_30d": 0},
+}
+
+
+def _package_version() -> str:
+    try:
+        return version("keepwell")
+    except PackageNotFoundError:
+        return "0.1.0"
+
+
+VERSION = _package_version()
+
+
+def _ref(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": REF + model.__name__}
+
+
+def problems_of(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Declare error answers on an endpoint, each with the kinds of problem it may be."""
+    declared: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        kinds = [kind for kind in problems.KINDS if kind.status == status]
+        declared[status] = {
+            "description": "; ".join(f"{kind.title} (`{kind.type}`)" for kind in kinds),
+            "content": {problems.MEDIA_TYPE: {"schema": _ref(Problem)}},
+        }
+    return declared
+
+
+def score_body() -> dict[str, Any]:
+    """Declare the body of `POST /score`."""
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                body.JSON: {
+                    "schema": _ref(ScoreRequest),
+                    "examples": {
+                        "events": {"summary": "A history", "value": EXAMPLE_EVENTS},
+                        "features": {"summary": "Ready features", "value": EXAMPLE_FEATURES},
+                    },
+                }
+            },
+        }
+    }
+
+
+def batch_body() -> dict[str, Any]:
+    """Declare the body of `POST /v1/score/batch`."""
+    customers = {"type": "array", "items": _ref(ScoreRequest)}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                body.JSON: {
+                    "schema": {"anyOf": [_ref(BatchRequest), customers]},
+                    "examples": {
+                        "customers": {"value": {"customers": [EXAMPLE_EVENTS, EXAMPLE_FEATURES]}}
+                    },
+                },
+                body.NDJSON: {
+                    "schema": {
+                        "type": "string",
+                        "description": "One customer per line, each as in `POST /score`.",
+                    }
+                },
+            },
+        }
+    }
+
+
+def batch_responses() -> dict[int | str, dict[str, Any]]:
+    """Declare the NDJSON answer of `POST /v1/score/batch`; the JSON one is the route's model."""
+    return {
+        200: {
+            "description": "A result or a problem per customer, in input order",
+            "content": {
+                body.NDJSON: {
+                    "schema": {
+                        "type": "string",
+                        "description": "One `Score` or `RowProblem` per line of the request.",
+                    }
+                }
+            },
+        }
+    }
+
+
+def metrics_responses() -> dict[int | str, dict[str, Any]]:
+    """Declare the answer of `GET /metrics`."""
+    return {
+        200: {
+            "description": "Prometheus's text format",
+            "content": {PROMETHEUS_TEXT: {"schema": {"type": "string"}}},
+        }
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Make the app serve this contract at `/openapi.json`."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    _, requests = models_json_schema(
+        [(ScoreRequest, "validation"), (BatchRequest, "validation")], ref_template=REF + "{model}"
+    )
+    _, answers = models_json_schema(
+        [(Problem, "serialization"), (RowProblem, "serialization"), (Score, "serialization")],
+        ref_template=REF + "{model}",
+    )
+    schemas = document["components"]["schemas"]
+    for name, schema in {**requests["$defs"], **answers["$defs"]}.items():
+        schemas.setdefault(name, schema)
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
+    for path in document["paths"].values():
+        for operation in path.values():
+            for answer in operation["responses"].values():
+                answer["headers"] = _HEADERS
+    return document
+
+
+_HEADERS = {
+    "X-Request-Id": {
+        "description": "The request's own, if well formed, or a new one.",
+        "schema": {"type": "string", "maxLength": 64},
+    },
+    "X-Model-Version": {
+        "description": "The model that serves; absent where none is loaded.",
+        "schema": {"type": "string"},
+    },
+}

@@ -1,0 +1,108 @@
+"""What is loaded, what may be answered, and whether the service is well."""
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+
+from churn import actions, reasons
+from service import contract
+from service.responses import ActionCatalogue, Live, Model, Ready, ReasonCatalogue
+from service.schemas import Language
+from service.state import state_of
+
+router = APIRouter()
+
+LanguageQuery = Annotated[Language, Query(description="Of the words.")]
+
+
+def _json(content: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")
+
+
+@router.get(
+    "/v1/model",
+    response_model=Model,
+    responses=contract.problems_of(500, 503),
+    operation_id="model",
+    summary="The loaded model",
+    tags=["model"],
+)
+async def model(request: Request) -> Response:
+    """Version, horizon, thresholds, metrics, and the features with units and ranges."""
+    loaded = state_of(request).loaded()
+    manifest = loaded.manifest.model_dump(mode="json")
+    names = Model.model_fields.keys() & manifest.keys()
+    return _json({"sha256": loaded.sha256, **{name: manifest[name] for name in sorted(names)}})
+
+
+@router.get(
+    "/v1/reasons",
+    response_model=ReasonCatalogue,
+    responses=contract.problems_of(422, 500),
+    operation_id="reasons",
+    summary="Every reason that may be given",
+    tags=["model"],
+)
+async def reason_catalogue(language: LanguageQuery = "en") -> Response:
+    """Codes, families and words."""
+    return _json({"language": language, "reasons": reasons.catalogue(language)})
+
+
+@router.get(
+    "/v1/actions",
+    response_model=ActionCatalogue,
+    responses=contract.problems_of(422, 500),
+    operation_id="actions",
+    summary="Every action that may be suggested",
+    tags=["model"],
+)
+async def action_catalogue(language: LanguageQuery = "en") -> Response:
+    """Codes, channels and words."""
+    return _json({"language": language, "actions": actions.catalogue(language)})
+
+
+@router.get(
+    "/health/live",
+    response_model=Live,
+    responses=contract.problems_of(500),
+    operation_id="live",
+    summary="Whether the process answers",
+    tags=["operations"],
+)
+async def live() -> Response:
+    """200 as long as the event loop turns."""
+    return _json({"status": "live"})
+
+
+@router.get(
+    "/health/ready",
+    response_model=Ready,
+    responses=contract.problems_of(500, 503),
+    operation_id="ready",
+    summary="Whether requests can be answered",
+    tags=["operations"],
+)
+async def ready(request: Request) -> Response:
+    """200 only when a verified model is loaded."""
+    return _json({"status": "ready", "model_version": state_of(request).loaded().version})
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses=contract.metrics_responses() | contract.problems_of(500),
+    operation_id="metrics",
+    summary="Prometheus metrics",
+    tags=["operations"],
+)
+async def metrics(request: Request) -> Response:
+    """Metrics in Prometheus's text format."""
+    content, media_type = state_of(request).metrics.exposition()
+    return Response(content, headers={"Content-Type": media_type})
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request) -> Response:
+    """Answer the contract itself."""
+    return _json(request.app.openapi())

@@ -1,0 +1,72 @@
+"""Instants: RFC 3339 text on the outside, int64 microseconds since 1970-01-01 UTC inside."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})?"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+EARLIEST = _microseconds(datetime(1900, 1, 1, tzinfo=UTC))
+LATEST = _microseconds(datetime(2200, 1, 1, tzinfo=UTC))
+
+
+class BadInstant(Exception):
+    """The text is no instant; `code` says why: not_rfc_3339, no_offset or out_of_range."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def parse(text: str) -> int:
+    """Microseconds since 1970-01-01 UTC of an RFC 3339 instant with an offset.
+
+    Digits beyond the microsecond are dropped.
+
+    Raises
+    ------
+    BadInstant
+        Another format, no offset, or not in [1900, 2200).
+
+    Examples
+    --------
+    >>> parse("1970-01-01T03:00:01+03:00")
+    1000000
+    """
+    match = _RFC_3339.fullmatch(text)
+    if match is None:
+        raise BadInstant("not_rfc_3339")
+    if match[3] is None:
+        raise BadInstant("no_offset")
+    try:
+        micros = _microseconds(datetime.fromisoformat(text.upper()))
+    except ValueError:
+        raise BadInstant("not_rfc_3339") from None
+    if not EARLIEST <= micros < LATEST:
+        raise BadInstant("out_of_range")
+    return micros
+
+
+def text(micros: int) -> str:
+    """RFC 3339 in UTC, microseconds only where there are any.
+
+    Examples
+    --------
+    >>> text(1_500_000)
+    '1970-01-01T00:00:01.500000Z'
+    """
+    return (_EPOCH + micros * _MICROSECOND).isoformat().replace("+00:00", "Z")
+
+
+def now() -> int:
+    """Return the present instant; the service's only clock, and tests put another in its place."""
+    return _microseconds(datetime.now(UTC))

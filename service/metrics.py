@@ -1,0 +1,73 @@
+"""Prometheus metrics, in a registry of the app's own. Labels never hold customer data."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+PREFIX = "churn"
+UNMATCHED = "unmatched"
+REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+PREDICT_SECONDS = (0.0001, 0.00025, 0.0005, *REQUEST_SECONDS)
+BATCH_ROWS = (1, 5, 10, 50, 100, 250, 500, 1000)
+PROBABILITIES = tuple(step / 20 for step in range(1, 21))
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Metrics:
+    """All metrics of one app; the attribute is the metric's name without the prefix."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, namespace=PREFIX, registry=self.registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(name, text, labels, namespace=PREFIX, registry=self.registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(
+                name, text, labels, namespace=PREFIX, registry=self.registry, buckets=buckets
+            )
+
+        self.http_requests = counter(
+            "http_requests", "Requests answered.", "route", "method", "status"
+        )
+        self.http_request_duration_seconds = histogram(
+            "http_request_duration_seconds",
+            "From a request's first byte to its answer's last.",
+            REQUEST_SECONDS,
+            "route",
+            "method",
+        )
+        self.http_requests_in_progress = gauge("http_requests_in_progress", "Requests now open.")
+        self.predict_duration_seconds = histogram(
+            "predict_duration_seconds",
+            "Scoring alone, of one customer or of a whole batch.",
+            PREDICT_SECONDS,
+            "mode",
+        )
+        self.predict_rows = counter("predict_rows", "Customers answered.", "mode", "status")
+        self.batch_rows = histogram("batch_rows", "Customers in a batch.", BATCH_ROWS)
+        self.probability = histogram(
+            "probability", "Churn probabilities answered.", PROBABILITIES, "model_version"
+        )
+        self.reasons = counter("reasons", "Reasons given.", "code")
+        self.actions = counter("actions", "Actions suggested.", "action", "holdout")
+        self.validation_failures = counter(
+            "validation_failures", "Requests or rows refused.", "code"
+        )
+        self.feature_missing = counter(
+            "feature_missing", "Scored customers without the feature.", "feature"
+        )
+        self.feature_out_of_range = counter(
+            "feature_out_of_range", "Scored customers beyond training's range.", "feature"
+        )
+        self.model_info = gauge("model_info", "1 for the model that serves.", "version", "sha256")
+        self.model_loaded_timestamp_seconds = gauge(
+            "model_loaded_timestamp_seconds", "When the model that serves was loaded."
+        )
+        self.model_reloads = counter("model_reloads", "Attempts to load a model.", "result")
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Render the metrics as Prometheus reads them, and name their content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST

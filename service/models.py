@@ -1,0 +1,122 @@
+"""The model that serves, and how a newly promoted one takes its place.
+
+One immutable reference holds the bundle's manifest and its scorer. A request reads the reference
+once and keeps to it, so a swap never mixes two models in one answer. A bundle that fails to load
+leaves the old one serving.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from churn import bundle as bundles
+from churn.manifest import Manifest
+from churn.registry import Registry
+from churn.scoring import Scorer
+from service import logs
+from service.metrics import Metrics
+
+RETRY_AFTER_POLLS = 15
+
+_log = logging.getLogger(f"{logs.ROOT}.models")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A verified bundle, ready to score."""
+
+    version: str
+    sha256: str
+    manifest: Manifest
+    feature_names: frozenset[str]
+    scorer: Scorer
+
+
+def load(path: Path) -> Loaded:
+    """Verify and load a bundle.
+
+    Raises
+    ------
+    ModelError
+        The bundle is missing, changed, or of a format that this version cannot read.
+    """
+    bundle = bundles.load(path)
+    return Loaded(
+        version=bundle.version,
+        sha256=bundle.sha256,
+        manifest=bundle.manifest,
+        feature_names=frozenset(feature.name for feature in bundle.manifest.features),
+        scorer=Scorer(bundle),
+    )
+
+
+class ModelHolder:
+    """Keeps the promoted model loaded.
+
+    Parameters
+    ----------
+    models_dir : Path
+        Root of the registry.
+    metrics : Metrics
+        Told of every attempt to load.
+    load : callable, optional
+        Makes a `Loaded` of a bundle's folder.
+
+    Attributes
+    ----------
+    current : Loaded or None
+        The model that serves; replaced whole.
+    """
+
+    def __init__(
+        self, models_dir: Path, metrics: Metrics, load: Callable[[Path], Loaded] = load
+    ) -> None:
+        self.current: Loaded | None = None
+        self._registry = Registry(models_dir)
+        self._metrics = metrics
+        self._load = load
+        self._serving: str | None = None
+        self._failed: str | None = None
+        self._polls_to_skip = 0
+
+    def refresh(self) -> None:
+        """Load the promoted version unless it serves already. Never raises."""
+        version: str | None = None
+        try:
+            version = self._registry.current()
+            if version is None or version == self._serving:
+                self._failed = None
+                return
+            if version == self._failed and self._polls_to_skip > 0:
+                self._polls_to_skip -= 1
+                return
+            loaded = self._load(self._registry.path(version))
+        except Exception as error:
+            self._failed, self._polls_to_skip = version, RETRY_AFTER_POLLS
+            self._metrics.model_reloads.labels("error").inc()
+            serving = self.current.version if self.current else None
+            _log.error(
+                "the promoted model could not be loaded; %s",
+                f"{serving} keeps serving" if serving else "none serves",
+                extra={"fields": {"version": version, "error": f"{type(error).__name__}: {error}"}},
+            )
+            return
+        self._swap(version, loaded)
+
+    async def poll(self, seconds: float) -> None:
+        """Refresh for ever, beside the requests."""
+        while True:
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(self.refresh)
+
+    def _swap(self, version: str, loaded: Loaded) -> None:
+        self.current, self._serving, self._failed = loaded, version, None
+        metrics = self._metrics
+        metrics.model_reloads.labels("ok").inc()
+        metrics.model_info.clear()
+        metrics.model_info.labels(loaded.version, loaded.sha256).set(1)
+        metrics.model_loaded_timestamp_seconds.set(time.time())
+        _log.info("model loaded", extra={"fields": {"version": loaded.version}})

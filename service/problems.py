@@ -1,0 +1,130 @@
+"""Errors as RFC 9457 problem documents.
+
+Every kind of problem is one entry of `KINDS`: its `type` is stable and described in
+`docs/api.md`. A problem never holds a part of the input: pointers and messages name only fields
+that the contract itself names.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_ROOT = "/problems/"
+MAX_ERRORS = 20
+
+
+class Kind(NamedTuple):
+    """A kind of problem: what its `type` ends in, the HTTP status and the title."""
+
+    slug: str
+    status: int
+    title: str
+
+    @property
+    def type(self) -> str:
+        """The stable URI reference that names the kind."""
+        return TYPE_ROOT + self.slug
+
+
+MALFORMED_JSON = Kind("malformed-json", 400, "The body is not acceptable JSON")
+NOT_FOUND = Kind("not-found", 404, "There is nothing at this path")
+METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The path does not know this method")
+TOO_LARGE = Kind("too-large", 413, "The request is too large")
+UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body is in another format")
+INVALID_FIELD = Kind("invalid-field", 422, "A field is wrong")
+HISTORY_UNAVAILABLE = Kind("history-unavailable", 422, "There is nothing to score from")
+INTERNAL_ERROR = Kind("internal-error", 500, "The service failed")
+MODEL_UNAVAILABLE = Kind("model-unavailable", 503, "No model is loaded")
+
+KINDS: tuple[Kind, ...] = (
+    MALFORMED_JSON,
+    NOT_FOUND,
+    METHOD_NOT_ALLOWED,
+    TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE,
+    INVALID_FIELD,
+    HISTORY_UNAVAILABLE,
+    INTERNAL_ERROR,
+    MODEL_UNAVAILABLE,
+)
+
+
+class FieldError(NamedTuple):
+    """Where a request is wrong (a JSON pointer) and how (a stable code)."""
+
+    pointer: str
+    code: str
+
+
+class Problem(Exception):
+    """A request that is answered with a problem document.
+
+    Parameters
+    ----------
+    kind : Kind
+        What kind of problem it is.
+    detail : str
+        What is wrong, where, and what to do.
+    errors : sequence of FieldError, optional
+        The fields at fault; at most `MAX_ERRORS` are shown.
+    headers : mapping of str to str, optional
+        Further response headers, such as `Allow`.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+    def document(self, *, instance: str, request_id: str) -> dict[str, Any]:
+        """Render the problem as RFC 9457 has it.
+
+        Parameters
+        ----------
+        instance : str
+            The path that was called, as the route's template.
+        request_id : str
+            Under which the log has the request.
+        """
+        return {
+            "type": self.kind.type,
+            "title": self.kind.title,
+            "status": self.kind.status,
+            "detail": self.detail,
+            "instance": instance,
+            "request_id": request_id,
+            "errors": [error._asdict() for error in self.errors[:MAX_ERRORS]],
+        }
+
+    def response(self, *, instance: str, request_id: str) -> Response:
+        """Render the problem as an HTTP response."""
+        return Response(
+            orjson.dumps(self.document(instance=instance, request_id=request_id)),
+            status_code=self.kind.status,
+            media_type=MEDIA_TYPE,
+            headers=self.headers,
+        )
+
+
+def invalid_field(detail: str, pointer: str, code: str) -> Problem:
+    """Make a problem with one field."""
+    return Problem(INVALID_FIELD, detail, (FieldError(pointer, code),))
+
+
+def internal_error(request_id: str) -> Problem:
+    """Make the answer to a fault of the service itself: nothing but where to look."""
+    return Problem(
+        INTERNAL_ERROR,
+        f"The service failed while answering; its log has the details under request {request_id}.",
+    )

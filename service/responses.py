@@ -1,0 +1,180 @@
+"""What the service answers: the shapes that the contract publishes.
+
+Answers are written by hand (`service.answers`), which is ten times faster than through these
+models; the contract tests hold every real answer against them.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Band = Literal["low", "medium", "high"]
+Status = Literal["scored", "lapsed", "insufficient_history"]
+
+
+class _Exact(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Reason(_Exact):
+    """One explained cause, measured against the customer's own norm."""
+
+    code: str
+    family: str
+    direction: Literal["raises", "lowers"]
+    contribution: Annotated[float, Field(description="Group Shapley value, log-odds.")]
+    share: Annotated[float, Field(description="Its part of all that raises the risk.")]
+    feature: str
+    value: float | None
+    norm: Annotated[float | None, Field(description="The customer's own norm.")]
+    controllable: bool
+    text: str
+
+
+class Action(_Exact):
+    """What is worth doing about it."""
+
+    code: str
+    channel: str
+    why: str
+
+
+class Score(_Exact):
+    """One customer's answer. Only `scored` has a probability."""
+
+    customer_id: str
+    status: Status
+    churn_probability: Probability | None
+    risk_band: Band | None
+    horizon_days: int
+    reasons: list[Reason]
+    action: Action | None
+    model_version: str
+    as_of: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    scored_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    request_id: str
+    warnings: list[str]
+
+
+class FieldFault(_Exact):
+    """A field at fault: a JSON pointer into the request and a stable code."""
+
+    pointer: str
+    code: str
+
+
+class Problem(_Exact):
+    """RFC 9457 problem document. It never holds a part of the input."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    errors: list[FieldFault]
+
+
+class RowProblem(Problem):
+    """The problem of one row of a batch; `index` counts from 0."""
+
+    index: int
+
+
+class BatchAnswer(_Exact):
+    """A result or a problem per customer, in input order."""
+
+    model_version: str
+    request_id: str
+    results: list[Score | RowProblem]
+
+
+class Reference(_Exact):
+    """Where a feature lay in training."""
+
+    p01: float | None
+    p50: float | None
+    p99: float | None
+    missing_share: Probability
+
+
+class ModelFeature(_Exact):
+    """One feature that `features` may hold."""
+
+    name: str
+    unit: str
+    family: str
+    feed: str
+    reference: Reference
+
+
+class Thresholds(_Exact):
+    """Least probability of a band."""
+
+    medium: Probability
+    high: Probability
+
+
+class Model(_Exact):
+    """The loaded model."""
+
+    model_version: str
+    created_at: str
+    sha256: str
+    horizon_days: int
+    lead_time_days: int
+    inactivity_days: int
+    observation_window_days: int
+    minimum_features: int
+    feeds: list[str]
+    currency: str
+    thresholds: Thresholds
+    metrics: dict[str, float | None]
+    features: list[ModelFeature]
+
+
+class ReasonKind(_Exact):
+    """A reason that may be given; `text` has the names of its figures in braces."""
+
+    code: str
+    family: str
+    feature: str
+    norm: Annotated[str | None, Field(description="Feature that the evidence is held against.")]
+    controllable: bool
+    text: str
+
+
+class ReasonCatalogue(_Exact):
+    """Every reason that may be given."""
+
+    language: Literal["en", "ru"]
+    reasons: list[ReasonKind]
+
+
+class ActionKind(_Exact):
+    """An action that may be suggested."""
+
+    code: str
+    channel: str
+    text: str
+
+
+class ActionCatalogue(_Exact):
+    """Every action that may be suggested."""
+
+    language: Literal["en", "ru"]
+    actions: list[ActionKind]
+
+
+class Live(_Exact):
+    """The process answers."""
+
+    status: Literal["live"]
+
+
+class Ready(_Exact):
+    """A verified model is loaded."""
+
+    status: Literal["ready"]
+    model_version: str

@@ -1,0 +1,126 @@
+"""What a request may hold. Strict: nothing is coerced, nothing unknown is passed over."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from churn.events import Feed, Kind
+from service import instants
+
+LARGEST_NUMBER = 1e12
+"""Beyond any money or count; keeps every sum of the features finite."""
+
+MAX_REASONS = 8
+DEFAULT_REASONS = 3
+NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]+$"
+
+
+def _to_instant(value: Any) -> int:
+    if type(value) is not str:
+        raise PydanticCustomError("instant_type", "not a string")
+    try:
+        return instants.parse(value)
+    except instants.BadInstant as error:
+        if error.code == "no_offset":
+            raise PydanticCustomError("instant_without_offset", "no offset") from None
+        if error.code == "out_of_range":
+            raise PydanticCustomError("instant_out_of_range", "out of range") from None
+        raise PydanticCustomError("instant_format", "not RFC 3339") from None
+
+
+Instant = Annotated[
+    int,
+    PlainValidator(_to_instant),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+Identifier = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_CONTROL_CHARACTERS)]
+Label = Annotated[str, Field(min_length=1, max_length=128, pattern=NO_CONTROL_CHARACTERS)]
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+NotNegative = Annotated[float, Field(allow_inf_nan=False, ge=0, le=LARGEST_NUMBER)]
+# Strict mode would ask for the enum's own instances, which JSON cannot hold.
+KindName = Annotated[Kind, Field(strict=False)]
+FeedName = Annotated[Feed, Field(strict=False)]
+Language = Literal["en", "ru"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class EventInput(_Strict):
+    """One event of the customer's history. Only `occurred_at` and `kind` are required."""
+
+    occurred_at: Annotated[
+        Instant, Field(description="When it happened: RFC 3339 with an offset, 1900 to 2199.")
+    ]
+    kind: Annotated[KindName, Field(description="What happened.")]
+    order_id: Annotated[
+        Identifier | None, Field(description="Lines of one order share it and are one purchase.")
+    ] = None
+    amount: Annotated[
+        Number | None,
+        Field(description="Money; above 0 for a purchase, return or cancellation."),
+    ] = None
+    value: Annotated[
+        Number | None, Field(description="A rating, an NPS answer or a sentiment.")
+    ] = None
+    quantity: Annotated[NotNegative | None, Field(description="Number of units.")] = None
+    discount: Annotated[NotNegative | None, Field(description="Money taken off the price.")] = None
+    category: Annotated[Label | None, Field(description="Category of what was bought.")] = None
+    case_id: Annotated[
+        Identifier | None, Field(description="A complaint and its resolution share it.")
+    ] = None
+    channel: Annotated[Label | None, Field(description="Where it happened.")] = None
+    event_id: Annotated[
+        Identifier | None, Field(description="Makes sending the same event twice harmless.")
+    ] = None
+    known_at: Annotated[
+        Instant | None,
+        Field(description="When the business learned of it; by default `occurred_at`."),
+    ] = None
+
+
+class ScoreRequest(_Strict):
+    """One customer: the events of the observation window, or ready features."""
+
+    customer_id: Annotated[
+        Identifier, Field(description="Opaque; never a name, an e-mail or a phone number.")
+    ]
+    as_of: Annotated[
+        Instant | None,
+        Field(description="Only what was known strictly before it counts; by default now."),
+    ] = None
+    events: Annotated[
+        list[EventInput] | None,
+        FailFast(),
+        Field(description="The whole history in the observation window, in any order."),
+    ] = None
+    features: Annotated[
+        dict[str, Number | None] | None,
+        Field(description="Named as in `GET /v1/model`; a missing one is missing, not zero."),
+    ] = None
+    feeds: Annotated[
+        list[FeedName] | None,
+        Field(
+            max_length=2 * len(Feed),
+            description="The feeds that this customer's data carries; by default the model's.",
+        ),
+    ] = None
+    max_reasons: Annotated[
+        int, Field(ge=0, le=MAX_REASONS, description="How many reasons to answer at most.")
+    ] = DEFAULT_REASONS
+    language: Annotated[Language, Field(description="Of the reasons' and action's words.")] = "en"
+
+
+class BatchRequest(_Strict):
+    """Customers to score, each as in `POST /score`."""
+
+    customers: list[ScoreRequest]

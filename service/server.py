@@ -1,0 +1,120 @@
+"""Runs the service under uvicorn: one process, one event loop."""
+
+import errno
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from churn.errors import ConfigError, KeepwellError
+from service import logs
+from service.app import create_app
+from service.settings import Settings, unknown_variables
+
+_log = logging.getLogger(f"{logs.ROOT}.server")
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; open requests are finished first.
+
+    Raises
+    ------
+    ConfigError
+        The host is not loopback although nobody would have to show a key, or is unknown.
+    KeepwellError
+        The port is taken.
+    """
+    logs.configure(settings.log_level)
+    for line in unknown_variables():
+        _log.warning(line)
+    family, address = _resolve(settings)
+    check_exposure(settings, str(address[0]))
+    listener = _listen(settings, family, address)
+    with listener, _quiet_signals():
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if family == socket.AF_INET6 else host
+        _log.info("listening", extra={"fields": {"url": f"http://{shown}:{port}"}})
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(settings),
+                http="httptools",
+                loop="auto",
+                lifespan="on",
+                access_log=False,
+                server_header=False,
+                log_config=None,
+                timeout_graceful_shutdown=settings.shutdown_seconds,
+            )
+        )
+        server.run(sockets=[listener])
+        _log.info("stopped")
+
+
+def check_exposure(settings: Settings, address: str) -> None:
+    """Refuse to answer strangers unless that was asked for.
+
+    Raises
+    ------
+    ConfigError
+        The address is not loopback and anonymous callers are not allowed.
+    """
+    if ipaddress.ip_address(address).is_loopback:
+        return
+    if not settings.allow_anonymous:
+        raise ConfigError(
+            f"host {settings.host} is reachable from other machines and no keys are configured; "
+            "listen on 127.0.0.1, or set KEEPWELL_ALLOW_ANONYMOUS=1 if something in front of the "
+            "service checks who calls"
+        )
+    _log.warning(
+        "anyone who reaches this address may use the service: no keys are configured and "
+        "KEEPWELL_ALLOW_ANONYMOUS is set"
+    )
+
+
+def _resolve(settings: Settings) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    try:
+        found = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (OSError, UnicodeError):
+        raise ConfigError(
+            f"host {settings.host} has no address on this machine's network; try 127.0.0.1"
+        ) from None
+    family, _, _, _, address = found[0]
+    return family, address
+
+
+def _listen(
+    settings: Settings, family: socket.AddressFamily, address: tuple[Any, ...]
+) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        where = f"port {settings.port} on {settings.host}"
+        if error.errno == errno.EADDRINUSE:
+            raise KeepwellError(f"{where} is in use; stop what uses it or choose --port") from None
+        raise KeepwellError(f"cannot listen on {where}: {error.strerror}") from None
+    listener.listen(2048)
+    listener.set_inheritable(True)
+    return listener
+
+
+@contextmanager
+def _quiet_signals() -> Iterator[None]:
+    """Let `run` return after a signal: uvicorn raises it once more when it has shut down."""
+    handled = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: None) for number in handled]
+    try:
+        yield
+    finally:
+        for number, handler in zip(handled, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,86 @@
+"""Everything the service can be told, read from `KEEPWELL_*` environment variables."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from churn.errors import ConfigError
+
+PREFIX = "KEEPWELL_"
+
+
+class Settings(BaseSettings):
+    """Settings of the service; each is the environment variable `KEEPWELL_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    models_dir: Path = Field(
+        default=Path("models"), description="Folder of published models and of `current`."
+    )
+    models_poll_seconds: float = Field(
+        default=2.0, gt=0, le=3600, description="How often that folder is asked for a promotion."
+    )
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0: any free.")
+    allow_anonymous: bool = Field(
+        default=False, description="Allow a host beyond loopback although no keys are configured."
+    )
+    max_body_bytes: int = Field(
+        default=1 << 20, ge=1024, description="Largest body of one customer, bytes."
+    )
+    max_batch_body_bytes: int = Field(
+        default=16 << 20, ge=1024, description="Largest body of a batch, bytes."
+    )
+    max_batch_customers: int = Field(
+        default=1000, ge=1, le=100_000, description="Most customers in one batch."
+    )
+    max_events: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="Most events of one customer."
+    )
+    shutdown_seconds: int = Field(
+        default=30, ge=1, le=3600, description="How long open requests may finish after SIGTERM."
+    )
+    log_level: str = Field(
+        default="INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+        description="DEBUG, INFO, WARNING or ERROR.",
+    )
+    access_log: bool = Field(default=True, description="One log line per request.")
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings from the environment.
+
+    Parameters
+    ----------
+    **overrides
+        Settings given some other way, such as a command line; these win. None is "not given".
+
+    Raises
+    ------
+    ConfigError
+        A setting is not of its type or out of its range; the message names the variable.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "setting"
+        raise ConfigError(f"{PREFIX}{name.upper()}: {first['msg']}") from None
+
+
+def unknown_variables(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """One line for each `KEEPWELL_*` variable that is close to a setting but is none."""
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    lines = []
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+            if near:
+                lines.append(f"{name} is not a setting; did you mean {near[0]}?")
+    return lines

@@ -1,0 +1,50 @@
+"""What the endpoints of one app share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from service.metrics import Metrics
+from service.models import Loaded, ModelHolder
+from service.problems import MODEL_UNAVAILABLE, Problem
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One app's settings, metrics, model and clock."""
+
+    settings: Settings
+    metrics: Metrics
+    models: ModelHolder
+    clock: Callable[[], int]
+
+    def loaded(self) -> Loaded:
+        """Return the model that serves now.
+
+        Raises
+        ------
+        Problem
+            There is none.
+        """
+        if self.models.current is None:
+            raise Problem(
+                MODEL_UNAVAILABLE,
+                "No model is loaded: train one with `keepwell train -c keepwell.toml` into the "
+                "folder that KEEPWELL_MODELS_DIR names; it is picked up within seconds.",
+                headers={"Retry-After": "5"},
+            )
+        return self.models.current
+
+
+def state_of(request: Request) -> State:
+    """Return the state of the app that serves a request."""
+    state: State = request.app.state.keepwell
+    return state
+
+
+def count_failure(metrics: Metrics, problem: Problem) -> None:
+    """Count a refused request or row under each of its codes."""
+    for code in {error.code for error in problem.errors}:
+        metrics.validation_failures.labels(code).inc()

@@ -1,0 +1,106 @@
+"""JSON as the standard has it, read from raw bytes: what is doubtful is refused, never guessed.
+
+`json.loads` keeps the last of two equal keys, and so hides one of two truths; here that is an
+error. NaN, Infinity and numbers that overflow become non-finite floats, which the schemas refuse
+with a pointer to the field. This module is the only place that parses a request's bytes.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Collection
+from typing import Any
+
+MAX_MEMBERS = 1024
+"""Most members of one object: far above any schema's, far below what would hold up the loop."""
+
+
+class BadJson(Exception):
+    """The bytes are not JSON that could be accepted.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, where, and what to do; never holds a part of the input.
+    code : str
+        Stable, machine-readable name of the problem.
+    """
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def parse(body: bytes, known_keys: Collection[str] = ()) -> Any:
+    """Parse one JSON document.
+
+    Parameters
+    ----------
+    body : bytes
+        UTF-8, without a byte order mark.
+    known_keys : collection of str, optional
+        Keys that a message may name.
+
+    Raises
+    ------
+    BadJson
+        Not UTF-8, not JSON, a key twice in one object, an object of too many members, too deep,
+        or a number of thousands of digits.
+
+    Examples
+    --------
+    >>> parse(b'{"amount": 54.9}')
+    {'amount': 54.9}
+    """
+
+    def to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            raise _duplicate(pairs, known_keys)
+        if len(pairs) > MAX_MEMBERS:
+            raise BadJson(
+                f"An object has more than {MAX_MEMBERS} members; send only the documented ones.",
+                "too_many_members",
+            )
+        return members
+
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadJson(
+            f"The body is not UTF-8 at byte {error.start}; encode it as UTF-8.", "bad_encoding"
+        ) from None
+    if not text.strip(" \t\r\n"):
+        raise BadJson("The body is empty; send a JSON document.", "empty_body")
+    try:
+        return json.loads(text, object_pairs_hook=to_object)
+    except json.JSONDecodeError as error:
+        raise BadJson(
+            f"The body is not JSON at line {error.lineno}, column {error.colno} "
+            f"({_reason(error.msg)}).",
+            "malformed_json",
+        ) from None
+    except RecursionError:
+        raise BadJson(
+            "The body is nested too deep; the documented schema needs four levels.", "too_deep"
+        ) from None
+    except ValueError:
+        raise BadJson(
+            "The body holds an integer of thousands of digits; send a number that a 64-bit float "
+            "can hold.",
+            "number_too_long",
+        ) from None
+
+
+def _reason(message: str) -> str:
+    if message.startswith("Unexpected UTF-8 BOM"):
+        return "it begins with a byte order mark"
+    return message.removesuffix(" at").removesuffix(" starting").lower()
+
+
+def _duplicate(pairs: list[tuple[str, Any]], known_keys: Collection[str]) -> BadJson:
+    counts = Counter(key for key, _ in pairs)
+    twice = next(key for key, count in counts.items() if count > 1)
+    name = f"the key `{twice}`" if twice in known_keys else "a key"
+    return BadJson(
+        f"An object of the body has {name} more than once; send each key once.", "duplicate_key"
+    )

@@ -1,0 +1,248 @@
+"""From parsed JSON to a request that can be scored, or to a problem that names the field.
+
+Pydantic's own messages are not passed on: they are not stable and may hold parts of the input.
+Pointers stop before the first name that the contract does not know.
+"""
+
+import difflib
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from churn.events import Event, Kind
+from service.problems import (
+    HISTORY_UNAVAILABLE,
+    INVALID_FIELD,
+    MAX_ERRORS,
+    FieldError,
+    Problem,
+    invalid_field,
+)
+from service.schemas import BatchRequest, EventInput, ScoreRequest
+
+MONEY_KINDS = frozenset({Kind.PURCHASE, Kind.RETURN, Kind.CANCELLATION})
+FIELD_NAMES = frozenset(ScoreRequest.model_fields) | set(EventInput.model_fields) | {"customers"}
+
+_LONGEST_COMPARED = 64
+
+
+class _Fault(NamedTuple):
+    code: str
+    sentence: str
+
+
+_FAULTS: dict[str, _Fault] = {
+    "missing": _Fault("required", "is required"),
+    "string_type": _Fault("not_a_string", "must be a string"),
+    "string_too_short": _Fault("empty", "must not be empty"),
+    "string_too_long": _Fault("too_long", "must have at most {max_length} characters"),
+    "string_pattern_mismatch": _Fault("control_character", "must not hold control characters"),
+    "string_unicode": _Fault("bad_unicode", "holds a lone surrogate; send valid Unicode"),
+    "float_type": _Fault(
+        "not_a_number", "must be a number that a 64-bit float can hold, not a string or a boolean"
+    ),
+    "int_type": _Fault("not_an_integer", "must be a whole number, not a string or a boolean"),
+    "finite_number": _Fault("not_finite", "must be a finite number; leave it out if unknown"),
+    "greater_than_equal": _Fault("too_small", "must be at least {ge:g}"),
+    "less_than_equal": _Fault("too_big", "must be at most {le:g}"),
+    "enum": _Fault("unknown_value", "must be one of {expected}"),
+    "literal_error": _Fault("unknown_value", "must be one of {expected}"),
+    "list_type": _Fault("not_an_array", "must be an array"),
+    "dict_type": _Fault("not_an_object", "must be an object"),
+    "model_type": _Fault("not_an_object", "must be an object"),
+    "too_long": _Fault("too_many", "must have at most {max_length} items"),
+    "instant_type": _Fault(
+        "not_a_string", "must be a string with an instant, such as 2026-10-02T10:11:00Z"
+    ),
+    "instant_format": _Fault(
+        "bad_instant", "must be an RFC 3339 instant, such as 2026-10-02T10:11:00Z"
+    ),
+    "instant_without_offset": _Fault(
+        "no_offset", "has no UTC offset; add one, such as Z or +03:00"
+    ),
+    "instant_out_of_range": _Fault("out_of_range", "must lie in the years 1900 to 2199"),
+}
+_OTHER = _Fault("invalid", "is not valid")
+
+
+def score_request(
+    value: Any, *, max_events: int, feature_names: Collection[str], root: str = ""
+) -> ScoreRequest:
+    """Check one customer of a request.
+
+    Parameters
+    ----------
+    value : object
+        Parsed JSON.
+    max_events : int
+        Most events that one customer may have.
+    feature_names : collection of str
+        Features that the loaded model knows.
+    root : str, optional
+        JSON pointer to the customer within the body.
+
+    Raises
+    ------
+    Problem
+        A field is wrong, or there is nothing to score from.
+    """
+    if isinstance(value, dict):
+        events = value.get("events")
+        if isinstance(events, list) and len(events) > max_events:
+            raise invalid_field(
+                f"{root}/events must have at most {max_events} items; send the events of the "
+                "observation window only.",
+                f"{root}/events",
+                "too_many",
+            )
+    try:
+        request = ScoreRequest.model_validate(value)
+    except ValidationError as error:
+        raise _problem(error, root, feature_names) from None
+    if request.events is None and request.features is None:
+        raise Problem(
+            HISTORY_UNAVAILABLE,
+            f"{root or 'The body'} has neither `events` nor `features`, and stored history is not "
+            "available; send the customer's `events`, or the `features` named by GET /v1/model.",
+            (FieldError(root, "nothing_to_score"),),
+        )
+    if request.events is not None and request.features is not None:
+        raise invalid_field(
+            f"{root or 'The body'} has both `events` and `features`; send one of the two.",
+            root,
+            "both_forms",
+        )
+    if request.features is not None:
+        _check_features(request.features, feature_names, root)
+    return request
+
+
+def to_events(inputs: Iterable[EventInput], root: str = "") -> list[Event]:
+    """Turn a request's events into the domain's.
+
+    Raises
+    ------
+    Problem
+        A purchase, return or cancellation has an amount that is not above 0.
+    """
+    events = []
+    for position, item in enumerate(inputs):
+        if item.amount is not None and item.amount <= 0 and item.kind in MONEY_KINDS:
+            pointer = f"{root}/events/{position}/amount"
+            raise invalid_field(
+                f"{pointer} must be above 0: money is positive, and `kind` says which way it "
+                "went. Leave it out if unknown.",
+                pointer,
+                "not_positive",
+            )
+        events.append(
+            Event(
+                item.occurred_at,
+                item.kind,
+                item.order_id,
+                item.amount,
+                item.value,
+                item.quantity,
+                item.discount,
+                item.category,
+                item.case_id,
+                item.channel,
+                item.event_id,
+                item.known_at,
+            )
+        )
+    return events
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """Find the known name closest to one that is not, if any is close."""
+    near = difflib.get_close_matches(name[:_LONGEST_COMPARED], list(known), n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+def _check_features(
+    features: dict[str, float | None], feature_names: Collection[str], root: str
+) -> None:
+    unknown = [
+        (position, name) for position, name in enumerate(features, 1) if name not in feature_names
+    ]
+    if unknown:
+        position, name = unknown[0]
+        near = nearest(name, feature_names)
+        hint = f"did you mean `{near}`?" if near else "GET /v1/model lists the features."
+        raise Problem(
+            INVALID_FIELD,
+            f"Member {position} of {root}/features is not a feature of the loaded model; {hint}"
+            f"{_more(len(unknown))}",
+            [FieldError(f"{root}/features", "unknown_feature")] * min(len(unknown), MAX_ERRORS),
+        )
+
+
+def _problem(error: ValidationError, root: str, feature_names: Collection[str]) -> Problem:
+    details = error.errors(include_input=False, include_url=False)
+    known = FIELD_NAMES | set(feature_names)
+    errors, sentences = [], []
+    for detail in details[:MAX_ERRORS]:
+        fault, sentence = _describe(detail)
+        pointer = root + _pointer(detail["loc"], known)
+        errors.append(FieldError(pointer, fault))
+        sentences.append(f"{pointer or 'The body'} {sentence}")
+    return Problem(INVALID_FIELD, f"{sentences[0]}.{_more(len(details))}", errors)
+
+
+def _describe(detail: ErrorDetails) -> tuple[str, str]:
+    if detail["type"] == "extra_forbidden":
+        return "unknown_field", _unknown_field(detail["loc"])
+    fault = _FAULTS.get(detail["type"], _OTHER)
+    return fault.code, fault.sentence.format(**detail.get("ctx", {}))
+
+
+def _unknown_field(location: tuple[int | str, ...]) -> str:
+    fields = EventInput.model_fields if "events" in location[:-1] else ScoreRequest.model_fields
+    near = nearest(str(location[-1]), fields)
+    if near:
+        return f"has a field that is not known; did you mean `{near}`?".removesuffix("?")
+    return "has a field that is not known; known are " + ", ".join(f"`{name}`" for name in fields)
+
+
+def _pointer(location: tuple[int | str, ...], known: Collection[str]) -> str:
+    pointer = ""
+    for part in location:
+        if isinstance(part, str) and part not in known:
+            break
+        pointer += f"/{part}"
+    return pointer
+
+
+def _more(count: int) -> str:
+    return f" {count - 1} more like this." if count > 1 else ""
+
+
+def batch_customers(value: Any) -> list[Any]:
+    """Take the customers, not yet checked, out of `{"customers": [...]}` or a plain array.
+
+    Raises
+    ------
+    Problem
+        The body has another shape.
+    """
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict):
+        for name in value:
+            if name not in BatchRequest.model_fields:
+                raise invalid_field(
+                    "The body has a field that is not known; a batch has only `customers`.",
+                    "",
+                    "unknown_field",
+                )
+        customers = value.get("customers")
+        if isinstance(customers, list):
+            return customers
+        if "customers" in value:
+            raise invalid_field("/customers must be an array.", "/customers", "not_an_array")
+    raise invalid_field(
+        'The body must be {"customers": [...]} or an array of customers.', "", "not_a_batch"
+    )

@@ -1,0 +1,43 @@
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from service import logs
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    before = (root.handlers, root.level)
+    out = io.StringIO()
+    logs.configure("INFO", out)
+    yield out
+    root.handlers, root.level = before
+
+
+def test_a_line_is_one_json_object_with_its_fields(stream: io.StringIO) -> None:
+    logging.getLogger("keepwell.test").info("two\nlines", extra={"fields": {"rows": 3}})
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 1
+    line = json.loads(lines[0])
+    assert line["message"] == "two\nlines"
+    assert (line["level"], line["logger"], line["rows"]) == ("info", "keepwell.test", 3)
+
+
+def test_an_exception_is_told_without_its_message(stream: io.StringIO) -> None:
+    try:
+        float("a secret")
+    except ValueError:
+        logging.getLogger("keepwell.test").exception("failed")
+    line = json.loads(stream.getvalue())
+    assert line["exception"] == "ValueError"
+    assert any("test_service_logs.py" in frame for frame in line["trace"])
+    assert "secret" not in stream.getvalue()
+
+
+def test_uvicorns_lines_come_out_as_ours(stream: io.StringIO) -> None:
+    logging.getLogger("uvicorn.error").error("something")
+    assert json.loads(stream.getvalue())["logger"] == "uvicorn.error"

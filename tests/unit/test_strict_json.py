@@ -1,0 +1,63 @@
+import math
+
+import pytest
+
+from service.strict_json import MAX_MEMBERS, BadJson, parse
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "empty_body"),
+        (b" \r\n\t", "empty_body"),
+        (b"{", "malformed_json"),
+        (b"{'a': 1}", "malformed_json"),
+        (b'{"a": 1} {"a": 2}', "malformed_json"),
+        (b'{"a": 01}', "malformed_json"),
+        (b'{"a": 1,}', "malformed_json"),
+        (b'"\x01"', "malformed_json"),
+        (b'{"a": undefined}', "malformed_json"),
+        (b"\xef\xbb\xbf{}", "malformed_json"),
+        (b'{"a": "\xff"}', "bad_encoding"),
+        (b'{"a": "\xed\xa0\x80"}', "bad_encoding"),
+        ('{"a": 1}'.encode("utf-16"), "bad_encoding"),
+        (b'{"a": 1, "a": 1}', "duplicate_key"),
+        (b'{"b": {"a": 1, "\\u0061": 2}}', "duplicate_key"),
+        (b"[" * 100_000, "too_deep"),
+        (b'{"a":' * 50_000 + b"1" + b"}" * 50_000, "too_deep"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "number_too_long"),
+        (
+            b"{" + b",".join(b'"k%d":1' % i for i in range(MAX_MEMBERS + 1)) + b"}",
+            "too_many_members",
+        ),
+    ],
+)
+def test_doubtful_json_is_refused_with_a_code(body: bytes, code: str) -> None:
+    with pytest.raises(BadJson) as caught:
+        parse(body)
+    assert caught.value.code == code
+
+
+def test_plain_json_is_read_as_json_loads_reads_it() -> None:
+    body = b'{"a": [1, 2.5, -0.0, 1e3, null, true, "\\u00e9\\n"], "b": {}}'
+    assert parse(body) == {"a": [1, 2.5, -0.0, 1000.0, None, True, "\u00e9\n"], "b": {}}
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e400", b"-1e400"])
+def test_what_is_not_finite_stays_so_for_the_schema_to_refuse(number: bytes) -> None:
+    assert not math.isfinite(parse(b"[" + number + b"]")[0])
+
+
+def test_a_syntax_error_says_where_and_not_what() -> None:
+    with pytest.raises(BadJson, match=r"line 2, column 8") as caught:
+        parse(b'{\n"name" secret}')
+    assert "secret" not in str(caught.value)
+
+
+def test_a_key_sent_twice_is_named_only_if_the_contract_knows_it() -> None:
+    body = b'{"amount": 1, "amount": 2}'
+    with pytest.raises(BadJson, match="`amount`"):
+        parse(body, {"amount"})
+    with pytest.raises(BadJson) as caught:
+        parse(body, {"kind"})
+    assert "amount" not in str(caught.value)
