@@ -1,0 +1,215 @@
+"""From the user's files to sorted buckets of events: read once, judged, dealt, deduplicated.
+
+DuckDB runs the user's SQL over files larger than memory and deals whole customers into buckets;
+rows that are no events go to quarantine with the reason. Each bucket is then brought into canonical
+order once, repeats are dropped and counted, and it is kept as flat columns that later passes read
+almost for free.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from churn.errors import DataError, MappingError
+from churn.events import EventLog, Feed
+from training import sorted_buckets
+from training.buckets import N_BUCKETS, REJECTED
+from training.config import Config
+from training.mapping import MappedQuery, describe
+from training.progress import Progress, Silent
+from training.quarantine import keep_rejected
+from training.sorted_buckets import Finished
+from training.sql_errors import condense
+from training.tally import Tally
+from training.usability import Usability, assess
+
+MEMORY_LIMIT = "1GB"
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """A log that is ready to be learnt from.
+
+    Attributes
+    ----------
+    usability : Usability
+        The data-usability report.
+    n_buckets : int
+        Number of buckets.
+    complete_until : int
+        The log is complete until this time (exclusive), microseconds since 1970-01-01 UTC.
+    first_event, last_event : int
+        Times of the first and the last event, microseconds since 1970-01-01 UTC.
+    feeds : frozenset of Feed
+        The feeds that the log has; orders always.
+    fingerprint : str
+        SHA-256 (hex) of the accepted events, the same whatever the order they came in.
+    quarantine : Path
+        Parquet file of the rejected rows: reason, customer_id, occurred_at, kind, row (JSON).
+    """
+
+    usability: Usability
+    n_buckets: int
+    complete_until: int
+    first_event: int
+    last_event: int
+    feeds: frozenset[Feed]
+    fingerprint: str
+    quarantine: Path
+    events_dir: Path
+
+    def bucket(self, k: int) -> EventLog:
+        """Events of the customers of bucket `k`, in canonical order, without repeats."""
+        return sorted_buckets.read(_bucket_path(self.events_dir, k))
+
+
+def ingest(
+    config: Config,
+    work_dir: Path,
+    *,
+    now_us: int,
+    progress: Progress | None = None,
+    n_buckets: int = N_BUCKETS,
+    memory_limit: str = MEMORY_LIMIT,
+) -> Ingested:
+    """Run the user's query and bring its events into sorted buckets under `work_dir`.
+
+    The query's relative paths are those of the configuration's folder, which is the working
+    directory of the whole process while the query runs.
+
+    Parameters
+    ----------
+    config : Config
+        The query and how to read it.
+    work_dir : Path
+        An empty or missing folder with room for the log.
+    now_us : int
+        Later events are rejected; microseconds since 1970-01-01 UTC.
+    progress : Progress, optional
+        Told of the stages.
+    n_buckets : int, default 64
+        More buckets, less memory.
+    memory_limit : str, default "1GB"
+        What DuckDB may hold in memory before it spills to `work_dir`.
+
+    Raises
+    ------
+    MappingError
+        The query fails, or lacks a required column.
+    DataError
+        The query gives no rows, no usable rows or no purchases.
+    ConfigError
+        `complete_until` lies in the future.
+    """
+    progress = progress or Silent()
+    work_dir = work_dir.absolute()
+    dealt, events = work_dir / "dealt", work_dir / "events"
+    events.mkdir(parents=True, exist_ok=True)
+    with _connected(config, work_dir, memory_limit) as connection:
+        with contextlib.chdir(config.base_dir):
+            mapped = describe(connection, config.events.query)
+            progress.stage("reading events")
+            n_rows = _deal(connection, mapped, config, dealt, now_us, n_buckets)
+        if n_rows == 0:
+            raise DataError(f"{config.path}: [events] query gives no rows")
+        connection.execute("SET preserve_insertion_order = true")
+        progress.stage("sorting events", n_buckets)
+        finished = list(_finish(connection, mapped, dealt, events, n_buckets, progress))
+        quarantine = work_dir / "quarantine.parquet"
+        rejected = keep_rejected(
+            connection,
+            sorted((dealt / f"bucket={REJECTED}").glob("*.parquet")),
+            sorted(events.glob("repeats-*.parquet")),
+            quarantine,
+        )
+    shutil.rmtree(dealt)
+    total = Tally()
+    for part in finished:
+        total.add(part.tally)
+    usability = assess(total, n_rows, rejected, mapped.unused(), config, now_us)
+    return Ingested(
+        usability=usability,
+        n_buckets=n_buckets,
+        complete_until=usability.complete_until,
+        first_event=usability.first_event,
+        last_event=usability.last_event,
+        feeds=frozenset({Feed.ORDERS}).union(*(part.feeds for part in finished)),
+        fingerprint=hashlib.sha256(b"".join(part.digest for part in finished)).hexdigest(),
+        quarantine=quarantine,
+        events_dir=events,
+    )
+
+
+@contextlib.contextmanager
+def _connected(
+    config: Config, work_dir: Path, memory_limit: str
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": memory_limit,
+        "temp_directory": str(work_dir / "spill"),
+        "preserve_insertion_order": False,
+        "threads": os.cpu_count() or 1,
+    }
+    with duckdb.connect(":memory:", config=settings) as connection:
+        connection.execute(f"SET TimeZone = '{config.events.timezone}'")
+        yield connection
+
+
+def _deal(
+    connection: duckdb.DuckDBPyConnection,
+    mapped: MappedQuery,
+    config: Config,
+    dealt: Path,
+    now_us: int,
+    n_buckets: int,
+) -> int:
+    """Run the query once and write each row to its bucket's files; return the number of rows."""
+    events_sql = mapped.events_sql(config.events.timezone, now_us, n_buckets)
+    try:
+        (n_rows,) = connection.execute(
+            f"COPY ({events_sql}) TO $dealt"
+            " (FORMAT parquet, PARTITION_BY (bucket), COMPRESSION uncompressed)",
+            {"dealt": str(dealt)},
+        ).fetchall()[0]
+    except duckdb.Error as error:
+        raise MappingError(
+            f"{config.path}: [events] query failed: {condense(error, lines_before=1)}"
+        ) from None
+    return int(n_rows)
+
+
+def _finish(
+    connection: duckdb.DuckDBPyConnection,
+    mapped: MappedQuery,
+    dealt: Path,
+    events: Path,
+    n_buckets: int,
+    progress: Progress,
+) -> Iterator[Finished]:
+    """Sort the buckets, as many at a time as there are processors."""
+    columns = frozenset(mapped.mapped)
+
+    def one(k: int) -> Finished:
+        folder = dealt / f"bucket={k}"
+        with connection.cursor() as cursor:
+            done = sorted_buckets.finish(
+                cursor, folder, columns, _bucket_path(events, k), events / f"repeats-{k}.parquet"
+            )
+        shutil.rmtree(folder, ignore_errors=True)
+        return done
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done in pool.map(one, range(n_buckets)):
+            progress.advance()
+            yield done
+
+
+def _bucket_path(events: Path, k: int) -> Path:
+    return events / f"{k:03d}.arrow"
