@@ -1,7 +1,13 @@
 """Report whether the event log can carry a model, and what stands in the way."""
 
+import os
+import shutil
 import tempfile
+import time
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from cli.extras import training_extra
 from cli.options import DEFAULT_CONFIG, AsJson, ConfigFile
@@ -9,15 +15,39 @@ from cli.output import print_json, say
 from cli.progress import progress
 
 
-def check(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Read the log, count what is unusable, suggest horizon and inactivity."""
+def check(
+    config: ConfigFile = DEFAULT_CONFIG,
+    quarantine: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where rejected rows go, with the reason. "
+            "Default: quarantine.parquet beside the configuration."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read the log, set aside what is unusable, suggest horizon and inactivity."""
     with training_extra():
         from training.config import load
         from training.ingest import ingest
     settings = load(config)
+    target = quarantine or settings.base_dir / "quarantine.parquet"
     with tempfile.TemporaryDirectory(prefix="keepwell-") as work, progress() as listener:
-        usability = ingest(settings, Path(work), progress=listener).usability
+        now_us = time.time_ns() // 1000
+        ingested = ingest(settings, Path(work), now_us=now_us, progress=listener)
+        usability = ingested.usability
+        rejected = usability.rows - usability.accepted
+        if rejected:
+            _keep(ingested.quarantine, target)
     if as_json:
-        print_json(usability.to_dict())
-    else:
-        say(usability.lines())
+        print_json({**usability.to_dict(), "quarantine": target if rejected else None})
+        return
+    say(usability.lines())
+    if rejected:
+        say([f"the {rejected:,} quarantined rows, each with its reason: {target}"])
+
+
+def _keep(written: Path, target: Path) -> None:
+    partial = target.with_name(f"{target.name}.tmp")
+    shutil.copyfile(written, partial)
+    os.replace(partial, target)

@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-LOG = HERE / "data" / "CDNOW_master.txt"
+LOG = HERE / "CDNOW_master.txt"
 PINNED = HERE / "lifetimes.txt"
 MEMBER = "lifetimes/datasets/CDNOW_master.txt"
 SHA256 = "eff6889ed364c5199d6eacbbeb7a6d559971df4406ac876f322c373f00a072ef"
