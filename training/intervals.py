@@ -4,6 +4,7 @@ One test date is one draw of customers; two models are compared on the *same* cu
 most of the noise is theirs in common and cancels in a paired difference.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -20,72 +21,95 @@ class Interval(NamedTuple):
     high: float
 
 
-def compare(
-    is_churn: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, *, seed: int, repeats: int = 1000
-) -> dict[str, Interval | None]:
-    """Paired bootstrap intervals of the difference a - b in ROC AUC and log loss.
-
-    A positive `roc_auc` or a negative `log_loss` speaks for a; an interval that holds zero
-    decides nothing.
+class Bootstrap:
+    """Resampled ROC AUC and log loss of several models, all on the same resamples.
 
     Parameters
     ----------
     is_churn : array_like of bool or 0/1, shape (n,)
-    p_a, p_b : array_like of float, shape (n,)
-        Churn probabilities of both models for the same customers.
+    probabilities : mapping of str to array_like, shape (n,)
+        Churn probabilities of each model for the same customers.
     seed : int
     repeats : int
         Resamples of customers with replacement.
-
-    Returns
-    -------
-    dict
-        ``{"roc_auc": Interval | None, "log_loss": Interval}``; no ROC AUC where one class only.
 
     References
     ----------
     Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 13 (percentile interval).
     """
-    y, a = checked(is_churn, p_a)
-    _, b = checked(is_churn, p_b)
-    return _bootstrap(y, np.stack([a, b]), np.array([1.0, -1.0]), seed, repeats)
+
+    def __init__(
+        self,
+        is_churn: ArrayLike,
+        probabilities: Mapping[str, ArrayLike],
+        *,
+        seed: int,
+        repeats: int = 1000,
+    ) -> None:
+        pairs = [checked(is_churn, row) for row in probabilities.values()]
+        n = len(pairs[0][0])
+        rankings = [_Ranking(y, p) for y, p in pairs]
+        losses = np.stack([_row_losses(y, p) for y, p in pairs])
+        rng = np.random.default_rng(seed)
+        self._column = {name: i for i, name in enumerate(probabilities)}
+        # Row 0 is the sample itself, the others are its resamples.
+        self._auc = np.empty((repeats + 1, len(pairs)))
+        self._loss = np.empty((repeats + 1, len(pairs)))
+        for i in range(repeats + 1):
+            weight = np.ones(n)
+            if i:
+                weight = np.bincount(rng.integers(n, size=n), minlength=n).astype(np.float64)
+            self._auc[i] = [ranking.auc(weight) for ranking in rankings]
+            self._loss[i] = losses @ weight / n
+
+    def of(self, name: str) -> dict[str, Interval | None]:
+        """Return ``{"roc_auc", "log_loss"}`` of one model; no ROC AUC where one class only."""
+        i = self._column[name]
+        return {
+            "roc_auc": _interval(self._auc[:, i]),
+            "log_loss": _interval(self._loss[:, i]),
+        }
+
+    def difference(self, a: str, b: str) -> dict[str, Interval | None]:
+        """Return the same of a minus b: a positive ROC AUC or a negative log loss speaks for a."""
+        i, j = self._column[a], self._column[b]
+        return {
+            "roc_auc": _interval(self._auc[:, i] - self._auc[:, j]),
+            "log_loss": _interval(self._loss[:, i] - self._loss[:, j]),
+        }
+
+
+def compare(
+    is_churn: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, *, seed: int, repeats: int = 1000
+) -> dict[str, Interval | None]:
+    """Paired bootstrap intervals of the difference a - b in ROC AUC and log loss.
+
+    An interval that holds zero decides nothing. See `Bootstrap`.
+
+    Returns
+    -------
+    dict
+        ``{"roc_auc": Interval | None, "log_loss": Interval}``; no ROC AUC where one class only.
+    """
+    models = {"a": p_a, "b": p_b}
+    return Bootstrap(is_churn, models, seed=seed, repeats=repeats).difference("a", "b")
 
 
 def intervals(
     is_churn: ArrayLike, probability: ArrayLike, *, seed: int, repeats: int = 1000
 ) -> dict[str, Interval | None]:
-    """Bootstrap intervals of one model's ROC AUC and log loss; as `compare` otherwise."""
-    y, p = checked(is_churn, probability)
-    return _bootstrap(y, p[None, :], np.array([1.0]), seed, repeats)
+    """Bootstrap intervals of one model's ROC AUC and log loss. See `Bootstrap`."""
+    return Bootstrap(is_churn, {"a": probability}, seed=seed, repeats=repeats).of("a")
 
 
-def _bootstrap(
-    y: NDArray[np.bool_],
-    p: NDArray[np.float64],
-    signs: NDArray[np.float64],
-    seed: int,
-    repeats: int,
-) -> dict[str, Interval | None]:
-    n = len(y)
-    rankings = [_Ranking(y, row) for row in p]
-    losses = signs @ np.stack([_row_losses(y, row) for row in p])
-    rng = np.random.default_rng(seed)
-    auc = np.empty(repeats)
-    loss = np.empty(repeats)
-    for i in range(repeats):
-        weight = np.bincount(rng.integers(n, size=n), minlength=n).astype(np.float64)
-        auc[i] = signs @ np.array([ranking.auc(weight) for ranking in rankings])
-        loss[i] = weight @ losses / n
-    once = np.ones(n)
-    value = float(signs @ np.array([ranking.auc(once) for ranking in rankings]))
-    return {
-        "roc_auc": None if np.isnan(value) else _interval(value, auc),
-        "log_loss": _interval(float(losses.mean()), loss),
-    }
+def _interval(figures: NDArray[np.float64]) -> Interval | None:
+    """Interval of a figure from its value and resamples.
 
-
-def _interval(value: float, resampled: NDArray[np.float64]) -> Interval:
-    """Percentile interval; a resample of one class (tiny samples only) has no AUC, so it is out."""
+    A resample of one class has no AUC and is left out; this happens in tiny samples only.
+    """
+    value, resampled = float(figures[0]), figures[1:]
+    if np.isnan(value):
+        return None
     low, high = np.quantile(resampled[~np.isnan(resampled)], [0.025, 0.975])
     return Interval(value, float(low), float(high))
 

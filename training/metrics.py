@@ -160,6 +160,26 @@ def ece_floor(probability: ArrayLike, seed: int, repeats: int = 400) -> EceFloor
     return EceFloor(float(np.mean(simulated)), float(np.quantile(simulated, 0.95)))
 
 
+def cumulative(
+    y: NDArray[np.bool_], p: NDArray[np.float64], *, is_sorted: bool = False
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Churners and expected churners among the k least risky, at each k where no tie is cut.
+
+    Between those k a straight line is the mean over all orders of the tied customers.
+
+    Returns
+    -------
+    k, churners, expected : ndarray, shape (distinct probabilities + 1,)
+    """
+    if not is_sorted:
+        order = np.argsort(p)
+        y, p = y[order], p[order]
+    ranks = np.concatenate(([0], np.flatnonzero(np.diff(p)) + 1, [len(p)]))
+    churners = np.concatenate(([0.0], np.cumsum(y, dtype=np.float64)))
+    expected = np.concatenate(([0.0], np.cumsum(p)))
+    return ranks, churners[ranks], expected[ranks]
+
+
 def checked(
     is_churn: ArrayLike, probability: ArrayLike
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -190,7 +210,7 @@ def _bin_sums(
     n = len(y)
     bins = min(bins, n)
     edges = np.concatenate(([0], np.cumsum([n // bins + (i < n % bins) for i in range(bins)])))
-    ranks, churners, expected = _cumulative(y, p, is_sorted=is_sorted)
+    ranks, churners, expected = cumulative(y, p, is_sorted=is_sorted)
     return (
         np.diff(np.interp(edges, ranks, churners)),
         np.diff(np.interp(edges, ranks, expected)),
@@ -201,22 +221,6 @@ def _bin_sums(
 def _top_decile_lift(y: NDArray[np.bool_], p: NDArray[np.float64]) -> float:
     n = len(y)
     top = -(-n // 10)
-    ranks, churners, _ = _cumulative(y, p)
+    ranks, churners, _ = cumulative(y, p)
     in_top = churners[-1] - np.interp(n - top, ranks, churners)
     return float(in_top / top / (churners[-1] / n))
-
-
-def _cumulative(
-    y: NDArray[np.bool_], p: NDArray[np.float64], *, is_sorted: bool = False
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Churners and expected churners among the k least risky, at each k where no tie is cut.
-
-    Between those k a straight line is the mean over all orders of the tied customers.
-    """
-    if not is_sorted:
-        order = np.argsort(p)
-        y, p = y[order], p[order]
-    ranks = np.concatenate(([0], np.flatnonzero(np.diff(p)) + 1, [len(p)]))
-    churners = np.concatenate(([0.0], np.cumsum(y, dtype=np.float64)))
-    expected = np.concatenate(([0.0], np.cumsum(p)))
-    return ranks, churners[ranks], expected[ranks]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from churn.errors import TooLittleData
+from churn.features import FEATURE_NAMES
 from training.baselines import BASELINES, RFM, SIMPLE_FEATURES, BaselineData, predict_baselines
 from training.metrics import evaluate
 
@@ -29,6 +30,10 @@ def shop(n, seed):
 
 def test_every_baseline_is_named_as_the_backtest_prints_it():
     assert list(BASELINES) == ["recency_lr", "rfm_lr", "bgnbd", "lightgbm_default"]
+
+
+def test_the_loop_computes_every_feature_that_a_baseline_asks_for():
+    assert set(RFM) | set(SIMPLE_FEATURES) <= set(FEATURE_NAMES)
 
 
 def test_every_baseline_learns_that_silence_is_dangerous():

@@ -2,7 +2,7 @@ import doctest
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn.errors import TooLittleData
@@ -56,6 +56,7 @@ def test_a_constant_probability_ranks_nobody_and_is_off_by_the_rate_alone():
     assert got.ece == pytest.approx(0.2)
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(
         st.tuples(st.booleans(), st.sampled_from([0.1, 0.3, 0.3000001, 0.9])),
