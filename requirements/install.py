@@ -83,8 +83,9 @@ def install(lock: str) -> None:
     hashed = ("--require-hashes", "-r")
     locked = (*hashed, str(HERE / "build.txt"), "-r", str(HERE / f"{lock}.txt"))
     project = ("--no-deps", "--no-build-isolation", "-e", str(HERE.parent))
+    print(f"installing the locked packages of requirements/{lock}.txt", flush=True)
     if quiet(*uv, "--version") is None:
-        run(*pip, "install", "--quiet", *hashed, str(HERE / "uv.txt"))
+        quiet(*pip, "install", *hashed, str(HERE / "uv.txt"))
     if quiet(*uv, "--version") is not None:
         env = {**os.environ, **uv_environment(quiet(*pip, "config", "list") or "", os.environ)}
         command = (*uv, "pip", "install", "--quiet", "--python", python)
