@@ -49,7 +49,6 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(holder.refresh)
         polling = asyncio.create_task(holder.poll(settings.models_poll_seconds))
         try:
             yield

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from churn import bundle as bundles
+from churn.events import MICROSECONDS_PER_DAY, Event, Kind
 from churn.manifest import Manifest
 from churn.registry import Registry
 from churn.scoring import Scorer
@@ -44,12 +45,15 @@ def load(path: Path) -> Loaded:
         The bundle is missing, changed, or of a format that this version cannot read.
     """
     bundle = bundles.load(path)
+    scorer = Scorer(bundle)
+    # The first call compiles the kernels, which may take seconds: not on a request's time.
+    scorer.score_events("warm-up", [Event(0, Kind.PURCHASE, amount=1.0)], MICROSECONDS_PER_DAY)
     return Loaded(
         version=bundle.version,
         sha256=bundle.sha256,
         manifest=bundle.manifest,
         feature_names=frozenset(feature.name for feature in bundle.manifest.features),
-        scorer=Scorer(bundle),
+        scorer=scorer,
     )
 
 
@@ -107,10 +111,10 @@ class ModelHolder:
         self._swap(version, loaded)
 
     async def poll(self, seconds: float) -> None:
-        """Refresh for ever, beside the requests."""
+        """Refresh at once and then for ever, beside the requests."""
         while True:
-            await asyncio.sleep(seconds)
             await asyncio.to_thread(self.refresh)
+            await asyncio.sleep(seconds)
 
     def _swap(self, version: str, loaded: Loaded) -> None:
         self.current, self._serving, self._failed = loaded, version, None

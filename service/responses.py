@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from churn.manifest import FeatureEntry, Thresholds
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 Band = Literal["low", "medium", "high"]
 Status = Literal["scored", "lapsed", "insufficient_history"]
@@ -90,32 +92,6 @@ class BatchAnswer(_Exact):
     results: list[Score | RowProblem]
 
 
-class Reference(_Exact):
-    """Where a feature lay in training."""
-
-    p01: float | None
-    p50: float | None
-    p99: float | None
-    missing_share: Probability
-
-
-class ModelFeature(_Exact):
-    """One feature that `features` may hold."""
-
-    name: str
-    unit: str
-    family: str
-    feed: str
-    reference: Reference
-
-
-class Thresholds(_Exact):
-    """Least probability of a band."""
-
-    medium: Probability
-    high: Probability
-
-
 class Model(_Exact):
     """The loaded model."""
 
@@ -131,7 +107,7 @@ class Model(_Exact):
     currency: str
     thresholds: Thresholds
     metrics: dict[str, float | None]
-    features: list[ModelFeature]
+    features: list[FeatureEntry]
 
 
 class ReasonKind(_Exact):

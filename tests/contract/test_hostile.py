@@ -269,11 +269,13 @@ def test_a_nonsense_length_is_not_believed(client: AppClient) -> None:
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from([*customer(), "features", "occurred_at", "kind", "amount"]) | st.text(),
-        inner,
-        max_size=6,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from([*customer(), "features", "occurred_at", "kind", "amount"]) | st.text(),
+            inner,
+            max_size=6,
+        )
     ),
     max_leaves=20,
 )
