@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -70,8 +69,11 @@ def _allowed(problem: ErrorDetails, section: str) -> str:
         wording = "must be a date such as 2011-12-10, not {input!r}"
     if wording is None:
         return f"is wrong: {problem['msg']}"
-    context: dict[str, Any] = {**problem.get("ctx", {}), "key": section}
-    return wording.format(input=problem["input"], **context)
+    limits = {
+        name: int(limit) if isinstance(limit, float) and limit.is_integer() else limit
+        for name, limit in problem.get("ctx", {}).items()
+    }
+    return wording.format(input=problem["input"], key=section, **limits)
 
 
 def _hint(config: type[BaseModel], name: str, known: list[str]) -> str:

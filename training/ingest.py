@@ -114,12 +114,13 @@ def ingest(
     events.mkdir(parents=True, exist_ok=True)
     with _connected(config, work_dir, memory_limit) as connection:
         with contextlib.chdir(config.base_dir):
-            mapped = describe(connection, config.events.query)
+            where = f"{config.path}: [events] query"
+            mapped = describe(connection, config.events.query, where)
             progress.stage("reading events")
             n_rows = _deal(connection, mapped, config, dealt, now_us, n_buckets)
         if n_rows == 0:
             raise DataError(f"{config.path}: [events] query gives no rows")
-        connection.execute("SET preserve_insertion_order = true")
+        connection.execute("SET preserve_insertion_order = true; RESET disabled_optimizers")
         progress.stage("sorting events", n_buckets)
         finished = list(_finish(connection, mapped, dealt, events, n_buckets, progress))
         quarantine = work_dir / "quarantine.parquet"
@@ -159,6 +160,8 @@ def _connected(
     }
     with duckdb.connect(":memory:", config=settings) as connection:
         connection.execute(f"SET TimeZone = '{config.events.timezone}'")
+        # Parquet statistics leave NaN out, and DuckDB would conclude that there is none.
+        connection.execute("SET disabled_optimizers = 'statistics_propagation'")
         yield connection
 
 
@@ -180,7 +183,7 @@ def _deal(
         ).fetchall()[0]
     except duckdb.Error as error:
         raise MappingError(
-            f"{config.path}: [events] query failed: {condense(error, lines_before=1)}"
+            f"{config.path}: [events] query, {condense(error, lines_before=1)}"
         ) from None
     return int(n_rows)
 

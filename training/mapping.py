@@ -169,7 +169,9 @@ class MappedQuery:
     def _typed(self, timezone: str) -> list[str]:
         expressions: list[str] = []
         for name, column in self.mapped.items():
-            if name in TEXTS:
+            if name == "customer_id":
+                expressions.append(f"CASE WHEN {column.is_given} THEN {column.text} END AS {name}")
+            elif name in TEXTS:
                 expressions.append(f"{column.text} AS {name}")
             elif name in NUMBERS:
                 expressions.append(f"{column.number} AS {name}")
@@ -181,8 +183,8 @@ class MappedQuery:
         return [*expressions, f"NOT {customer.is_whole} AS customer_id_broken"]
 
 
-def describe(connection: duckdb.DuckDBPyConnection, query: str) -> MappedQuery:
-    """Check the user's query without running it.
+def describe(connection: duckdb.DuckDBPyConnection, query: str, where: str) -> MappedQuery:
+    """Check the user's query without running it; `where` is what messages call it.
 
     Raises
     ------
@@ -193,48 +195,58 @@ def describe(connection: duckdb.DuckDBPyConnection, query: str) -> MappedQuery:
     try:
         statements = connection.extract_statements(query)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise MappingError("[events] query must be one SELECT statement")
-        query = statements[0].query.strip().rstrip(";").rstrip()
+            raise MappingError(f"{where} must be one SELECT statement")
+        query = _embeddable(connection, query)
         rows = connection.execute(f"DESCRIBE {query}").fetchall()
     except duckdb.Error as error:
-        raise MappingError(f"[events] query, {condense(error)}") from None
-    given = tuple(Column(str(row[0]), str(row[1]), place) for place, row in enumerate(rows))
+        raise MappingError(f"{where}, {condense(error)}") from None
+    given = tuple(Column(row[0], row[1].strip('"'), place) for place, row in enumerate(rows))
     by_name = {column.name.lower(): column for column in reversed(given)}
     mapped = {name: by_name[name] for name in COLUMNS if name in by_name}
     for name, meaning in REQUIRED.items():
         if name not in mapped:
-            raise MappingError(_missing(name, meaning, given))
+            raise MappingError(f"{where} {_missing(name, meaning, given)}")
     for name, column in mapped.items():
-        _check_type(name, column)
+        if not _is_readable(name, column):
+            raise MappingError(
+                f"{where}: column {name!r} is of type {column.type}; {_way_out(name, column)}"
+            )
     return MappedQuery(query, given, mapped)
+
+
+def _embeddable(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+    """Return the query without the semicolon that a subquery may not end in."""
+    try:
+        connection.extract_statements(f"SELECT * FROM (\n{query}\n)")
+    except duckdb.ParserException:
+        return query[: query.rfind(";")]
+    return query
 
 
 def _missing(name: str, meaning: str, given: tuple[Column, ...]) -> str:
     names = [column.name for column in given]
     found = nearest_name(name, names)
     hint = f"; did you mean `{found} AS {name}`?" if found else f"; add {meaning}"
-    return f"[events] query gives no column {name!r} (it gives {', '.join(names)}){hint}"
+    return f"gives no column {name!r} (it gives {', '.join(names)}){hint}"
 
 
-def _check_type(name: str, column: Column) -> None:
-    kind = column.type
-    nested = kind.endswith("]") or kind.startswith(_NESTED)
-    readable = column.is_text or (
-        kind in _NAIVE_TIMES | _ZONED_TIMES
-        if name in TIMES
-        else kind in _INTEGERS | _EXACT_UP_TO.keys() or kind.startswith("DECIMAL")
-    )
+def _is_readable(name: str, column: Column) -> bool:
+    if column.type == "NULL":
+        return True
     if name in TEXTS:
-        readable = not nested
-    if readable:
-        return
+        return not column.type.endswith("]") and not column.type.startswith(_NESTED)
     if name in TIMES:
-        way_out = f"; make it a time, such as to_timestamp({column.name}) for seconds since 1970"
-    elif name in NUMBERS:
-        way_out = f"; cast it, such as {column.name}::DOUBLE"
-    else:
-        way_out = "; give one text or number"
-    raise MappingError(f"[events] query: column {name!r} is of type {kind}{way_out}")
+        return column.is_text or column.type in _NAIVE_TIMES | _ZONED_TIMES
+    numeric = column.type in _INTEGERS | _EXACT_UP_TO.keys() or column.type.startswith("DECIMAL")
+    return column.is_text or numeric
+
+
+def _way_out(name: str, column: Column) -> str:
+    if name in TEXTS:
+        return "give one text or number"
+    if name in TIMES:
+        return f"make it a time, such as to_timestamp({column.name}) for seconds since 1970"
+    return f"cast it, such as {column.name}::DOUBLE"
 
 
 def _quoted(name: str) -> str:

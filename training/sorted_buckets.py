@@ -6,7 +6,6 @@ the events a plain read.
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -147,6 +147,12 @@ class _Encoded:
         self.names: dict[str, pa.Array] = {}
         for name in rows.column_names:
             column = rows.column(name).combine_chunks()
+            if name == "customer_id":
+                runs = pc.run_end_encode(column)
+                self.names[name] = runs.values
+                sizes = np.diff(runs.run_ends.to_numpy(), prepend=0)
+                self.arrays[name] = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+                continue
             if name in _IDENTIFIERS:
                 coded = column.dictionary_encode()
                 self.names[name] = coded.dictionary
@@ -194,12 +200,13 @@ class _Encoded:
             array = self.arrays.get(name)
             if array is None or not self._tells_anything(name):
                 continue
-            digest.update(json.dumps([name, *self._identifiers(name)]).encode())
+            digest.update(f"{name}:{len(array)}".encode())
             digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
+            if name in self.names:
+                lengths, text = _lengths_and_text(self.names[name])
+                digest.update(lengths.astype("<i4", copy=False).data)
+                digest.update(text)
         return digest.digest()
-
-    def _identifiers(self, name: str) -> list[str]:
-        return self.names[name].to_pylist() if name in self.names else []
 
     def _tells_anything(self, name: str) -> bool:
         array = self.arrays[name]
@@ -208,6 +215,14 @@ class _Encoded:
         if name in self.names:
             return len(self.names[name]) > 0
         return array.dtype != np.float64 or not np.isnan(array).all()
+
+
+def _lengths_and_text(identifiers: pa.StringArray) -> tuple[NDArray[np.int32], memoryview]:
+    """Return the lengths of strings in bytes and all their bytes on end, without copying these."""
+    _, offsets, text = identifiers.buffers()
+    start = identifiers.offset
+    ends = np.frombuffer(offsets, dtype=np.int32)[start : start + len(identifiers) + 1]
+    return np.diff(ends), memoryview(text)[ends[0] : ends[-1]]
 
 
 def _feeds(log: EventLog) -> frozenset[Feed]:

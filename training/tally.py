@@ -5,7 +5,6 @@ Days are UTC days; a gap is the number of days between a customer's consecutive 
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +64,7 @@ def tally(log: EventLog) -> Tally:
     again = buyer[1:] == buyer[:-1]
     gap, whose = np.diff(day)[again], buyer[1:][again]
     days_per_buyer = np.bincount(buyer, minlength=log.n_customers)
-    months = day.astype("datetime64[D]").astype("datetime64[M]")
+    months = day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
     kinds = np.bincount(log.kind, minlength=len(KIND_CODES))
     return Tally(
         events=log.n_events,
@@ -75,7 +74,7 @@ def tally(log: EventLog) -> Tally:
         first_us=int(log.time.min()),
         last_us=int(log.time.max()),
         kinds=Counter({kind: int(kinds[code]) for kind, code in KIND_CODES.items() if kinds[code]}),
-        months=Counter(_counted(months)),
+        months=Counter({str(np.datetime64(m, "M")): n for m, n in _counted(months).items()}),
         gaps=Counter(_counted(gap)),
         own_gaps=Counter(_counted(_median_by(gap, whose))),
     )
@@ -92,7 +91,8 @@ def _median_by(values: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[n
     return middle
 
 
-def _counted(values: NDArray[Any]) -> dict[Any, int]:
-    found, counts = np.unique(values, return_counts=True)
-    keys = found.astype(str).tolist() if found.dtype.kind == "M" else found.tolist()
-    return dict(zip(keys, counts.tolist(), strict=True))
+def _counted(values: NDArray[np.int64]) -> dict[int, int]:
+    """How often each value, zero or more, occurs."""
+    counts = np.bincount(values) if len(values) else np.zeros(0, dtype=np.int64)
+    found = np.flatnonzero(counts)
+    return dict(zip(found.tolist(), counts[found].tolist(), strict=True))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from churn.errors import ConfigError, DataError
-from churn.events import MICROSECONDS_PER_DAY, Kind
+from churn.events import KIND_CODES, MICROSECONDS_PER_DAY
 from training.advice import nearest
 from training.config import Config
 from training.quarantine import ADVICE, Rejected
@@ -195,7 +195,7 @@ def assess(
     """
     quarantined = dict(rejected.reasons.most_common())
     notes = [
-        f"kind {kind!r} ({count:,} rows) is unknown{nearest(kind, tuple(Kind))}"
+        f"kind {kind!r} (rows: {count:,}) is unknown{nearest(kind, KIND_CODES)}"
         for kind, count in rejected.unknown_kinds.most_common()
     ] + unused
     if total.first_us is None or total.last_us is None:

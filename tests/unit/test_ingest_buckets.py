@@ -1,0 +1,131 @@
+import tempfile
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from churn.events import Event, EventLog, Kind, customer_log
+from training.buckets import bucket_of, bucket_sql
+from training.config import from_mapping
+from training.ingest import ingest
+
+NOW = 1_000_000_000
+
+
+def test_the_bucket_of_a_customer_never_changes() -> None:
+    assert [bucket_of(name) for name in ("c-1042", "ж", "", "17850")] == [9, 40, 41, 55]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))))
+@settings(deadline=None, max_examples=50)
+def test_duckdb_and_python_agree_on_the_bucket(customer_ids: list[str]) -> None:
+    with duckdb.connect() as connection:
+        found = connection.execute(
+            f"SELECT [{bucket_sql('x')} FOR x IN $ids::VARCHAR[]]", {"ids": customer_ids}
+        ).fetchall()
+    assert found[0][0] == [bucket_of(customer_id) for customer_id in customer_ids]
+
+
+NAMES = st.none() | st.sampled_from(["a", "b", "ж", "B"])
+NUMBERS = st.none() | st.sampled_from([0.5, 1.0, 2.0])
+EVENTS = st.builds(
+    Event,
+    occurred_at=st.integers(0, 3),
+    kind=st.sampled_from([Kind.PURCHASE, Kind.RETURN, Kind.VISIT]),
+    order_id=NAMES,
+    amount=NUMBERS,
+    value=st.none() | st.sampled_from([-1.0, 0.0, -0.0]),
+    quantity=NUMBERS,
+    discount=NUMBERS,
+    category=NAMES,
+    case_id=NAMES,
+    channel=NAMES,
+    event_id=NAMES,
+    known_at=st.none() | st.integers(3, 5),
+)
+BOUGHT = Event(occurred_at=0, kind=Kind.PURCHASE)
+LOGS = st.dictionaries(
+    st.sampled_from(["a", "b", "Ж", "17850", " x "]),
+    st.lists(EVENTS, max_size=6).flatmap(
+        # Repeat some of the events, so that there are duplicates to find.
+        lambda events: (
+            st.lists(st.sampled_from(events), max_size=3).map(lambda more: events + more)
+            if events
+            else st.just([])
+        )
+    ),
+    max_size=4,
+).map(lambda log: {customer: [BOUGHT, *events] for customer, events in log.items()})
+
+
+@given(LOGS.filter(bool), st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+def test_a_file_and_a_list_of_events_give_the_same_log(
+    log: dict[str, list[Event]], shuffled: object
+) -> None:
+    rows = [
+        {"customer_id": customer, **event._asdict(), "kind": event.kind.value}
+        for customer, events in log.items()
+        for event in events
+    ]
+    shuffled.shuffle(rows)  # type: ignore[attr-defined]
+    with tempfile.TemporaryDirectory() as folder:
+        pq.write_table(_table(rows), Path(folder) / "log.parquet")
+        config = from_mapping({"events": {"query": "FROM 'log.parquet'"}}, Path(folder) / "k.toml")
+        ingested = ingest(config, Path(folder) / "work", now_us=NOW, n_buckets=2)
+        found = {
+            customer: one
+            for k in range(2)
+            for customer, one in _by_customer(ingested.bucket(k)).items()
+        }
+    assert found.keys() == log.keys()
+    for customer, events in log.items():
+        _assert_same(found[customer], customer_log(customer, events))
+    kept = sum(one.n_events for one in found.values())
+    assert ingested.usability.accepted == kept
+    assert ingested.usability.quarantined.get("duplicate", 0) == len(rows) - kept
+
+
+def _table(rows: list[dict[str, object]]) -> pa.Table:
+    moment = pa.timestamp("us", tz="UTC")
+    types = dict.fromkeys(("amount", "value", "quantity", "discount"), pa.float64())
+    types |= dict.fromkeys(("occurred_at", "known_at"), moment)
+    return pa.table(
+        {
+            name: pa.array([row[name] for row in rows], types.get(name, pa.string()))
+            for name in rows[0]
+        }
+    )
+
+
+def _by_customer(log: EventLog) -> dict[str, EventLog]:
+    assert log.customer_ids.tolist() == sorted(log.customer_ids.tolist())
+    parts = {}
+    for i, customer in enumerate(log.customer_ids):
+        own = slice(log.offsets[i], log.offsets[i + 1])
+        parts[customer] = EventLog(
+            customer_ids=log.customer_ids[i : i + 1],
+            offsets=log.offsets[i : i + 2] - log.offsets[i],
+            **{name: getattr(log, name)[own] for name in EventLog.__slots__[2:]},
+        )
+    return parts
+
+
+def _assert_same(one: EventLog, other: EventLog) -> None:
+    for name in ("offsets", "time", "known_at", "kind", "amount", "value", "quantity", "discount"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+    for name in ("order", "case", "category"):
+        np.testing.assert_array_equal(
+            _renamed(getattr(one, name)), _renamed(getattr(other, name)), err_msg=name
+        )
+
+
+def _renamed(codes: NDArray[np.int64]) -> list[int]:
+    """Codes counted anew in order of appearance; -1 stays."""
+    new: dict[int, int] = {}
+    return [-1 if code < 0 else new.setdefault(code, len(new)) for code in codes.tolist()]
