@@ -1,6 +1,6 @@
 """Judge the model and every baseline on dates that come after what they learnt from."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated
 
 import typer
@@ -31,7 +31,8 @@ def backtest(
         from training.config import load
     settings = load(config)
     with progress() as listener:
-        result = run_backtest(settings, as_of or None, progress=listener).to_dict()
+        now = datetime.now(UTC)
+        result = run_backtest(settings, as_of or None, now=now, progress=listener).to_dict()
     if as_json:
         print_json(result)
         return
@@ -45,4 +46,8 @@ def backtest(
         ]
     )
     for model, metrics in result["models"].items():
-        say([f"{model:<18}" + "".join(f"{metrics[name]:>16.4f}" for name in METRICS)])
+        say([f"{model:<18}" + "".join(f"{_shown(metrics[name]):>16}" for name in METRICS)])
+
+
+def _shown(metric: float | None) -> str:
+    return "-" if metric is None else f"{metric:.4f}"

@@ -1,6 +1,7 @@
 """Score everybody in the log, file to file."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,14 @@ from cli.extras import training_extra
 from cli.options import DEFAULT_CONFIG, DEFAULT_MODELS, AsJson, ConfigFile, ModelsDir, instant
 from cli.output import print_json, say
 from cli.progress import progress
+
+
+class Language(StrEnum):
+    """Languages that reasons are written in."""
+
+    EN = "en"
+    RU = "ru"
+
 
 FORMATS = (".parquet", ".csv", ".ndjson")
 
@@ -26,6 +35,7 @@ def score(
         ),
     ] = None,
     reasons: Annotated[int, typer.Option(min=0, max=10, help="Reasons per customer.")] = 3,
+    language: Annotated[Language, typer.Option(help="Of the reasons' texts.")] = Language.EN,
     models_dir: ModelsDir = DEFAULT_MODELS,
     as_json: AsJson = False,
 ) -> None:
@@ -37,7 +47,16 @@ def score(
         from training.config import load
     settings = load(config)
     with progress() as listener:
-        result = score_everybody(settings, models_dir, as_of, out, reasons, progress=listener)
+        result = score_everybody(
+            settings,
+            models_dir,
+            as_of=as_of,
+            out=out,
+            now=datetime.now(UTC),
+            reasons=reasons,
+            language=language.value,
+            progress=listener,
+        )
     if as_json:
         print_json(result)
     else:

@@ -20,10 +20,15 @@ def simulate(
 ) -> None:
     """Write events.parquet, truth.parquet and keepwell.toml of a simulated shop."""
     with training_extra():
-        from training import simulate as simulator
+        from training.simulate import simulate as make_up
     with progress() as listener:
-        result = simulator.simulate(customers, months, seed, out, progress=listener)
+        result = make_up(customers, months, seed, out, progress=listener)
     if as_json:
         print_json(result)
     else:
-        say([f"wrote {out}", f"next: keepwell train -c {out / 'keepwell.toml'}"])
+        say(
+            [
+                f"wrote {result.events:,} events of {result.customers:,} customers to {result.path}",
+                f"next: keepwell train -c {result.path / 'keepwell.toml'}",
+            ]
+        )
