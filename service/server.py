@@ -34,23 +34,22 @@ def run(settings: Settings) -> None:
         _log.warning(line)
     family, address = _resolve(settings)
     check_exposure(settings, str(address[0]))
-    listener = _listen(settings, family, address)
-    with listener, _quiet_signals():
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings),
+            http="httptools",
+            loop="auto",
+            lifespan="on",
+            access_log=False,
+            server_header=False,
+            log_config=None,
+            timeout_graceful_shutdown=settings.shutdown_seconds,
+        )
+    )
+    with _listen(settings, family, address) as listener, _signals_end(server):
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if family == socket.AF_INET6 else host
         _log.info("listening", extra={"fields": {"url": f"http://{shown}:{port}"}})
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(settings),
-                http="httptools",
-                loop="auto",
-                lifespan="on",
-                access_log=False,
-                server_header=False,
-                log_config=None,
-                timeout_graceful_shutdown=settings.shutdown_seconds,
-            )
-        )
         server.run(sockets=[listener])
         _log.info("stopped")
 
@@ -109,10 +108,14 @@ def _listen(
 
 
 @contextmanager
-def _quiet_signals() -> Iterator[None]:
-    """Let `run` return after a signal: uvicorn raises it once more when it has shut down."""
+def _signals_end(server: uvicorn.Server) -> Iterator[None]:
+    """Let `run` return after a signal, which uvicorn raises once more when it has shut down."""
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
     handled = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda *_: None) for number in handled]
+    before = [signal.signal(number, end) for number in handled]
     try:
         yield
     finally:

@@ -189,22 +189,23 @@ def _problem(error: ValidationError, root: str, feature_names: Collection[str]) 
         pointer = root + _pointer(detail["loc"], known)
         errors.append(FieldError(pointer, fault))
         sentences.append(f"{pointer or 'The body'} {sentence}")
-    return Problem(INVALID_FIELD, f"{sentences[0]}.{_more(len(details))}", errors)
+    return Problem(INVALID_FIELD, sentences[0] + _more(len(details)), errors)
 
 
 def _describe(detail: ErrorDetails) -> tuple[str, str]:
     if detail["type"] == "extra_forbidden":
         return "unknown_field", _unknown_field(detail["loc"])
     fault = _FAULTS.get(detail["type"], _OTHER)
-    return fault.code, fault.sentence.format(**detail.get("ctx", {}))
+    return fault.code, fault.sentence.format(**detail.get("ctx", {})) + "."
 
 
 def _unknown_field(location: tuple[int | str, ...]) -> str:
     fields = EventInput.model_fields if "events" in location[:-1] else ScoreRequest.model_fields
     near = nearest(str(location[-1]), fields)
     if near:
-        return f"has a field that is not known; did you mean `{near}`?".removesuffix("?")
-    return "has a field that is not known; known are " + ", ".join(f"`{name}`" for name in fields)
+        return f"has a field that is not known; did you mean `{near}`?"
+    names = ", ".join(f"`{name}`" for name in fields)
+    return f"has a field that is not known; known are {names}."
 
 
 def _pointer(location: tuple[int | str, ...], known: Collection[str]) -> str:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from churn.errors import ConfigError
 from service.settings import PREFIX, Settings, load, unknown_variables
 
-API_PAGE = Path(__file__).parents[2] / "docs" / "api.md"
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
 def test_a_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,9 +41,11 @@ def test_a_misspelt_variable_names_the_nearest() -> None:
     assert lines == ["KEEPWELL_MODEL_DIR is not a setting; did you mean KEEPWELL_MODELS_DIR?"]
 
 
-def test_every_setting_is_documented() -> None:
-    page = API_PAGE.read_text(encoding="utf-8")
+def test_every_setting_is_documented_with_its_default() -> None:
+    page = PAGE.read_text(encoding="utf-8")
     for name, field in Settings.model_fields.items():
-        assert f"`{PREFIX}{name.upper()}`" in page, name
-        assert field.description
-        assert field.description in page, name
+        default = int(field.default) if isinstance(field.default, bool) else field.default
+        shown = f"{default:g}" if isinstance(default, float) else str(default)
+        row = rf"^\| `{PREFIX}{name.upper()}` \| `?{re.escape(shown)}`? \| "
+        assert re.search(row, page, re.MULTILINE), name
+        assert field.description, name

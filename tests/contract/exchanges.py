@@ -1,0 +1,175 @@
+"""One exchange per endpoint and per kind of error: how to make it, and how to keep it.
+
+``python -m tests.contract.exchanges`` writes `openapi/fixtures/` anew.
+"""
+
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from churn.features import FEATURE_NAMES
+from service import models, problems
+from service.contract import EXAMPLE_EVENTS, EXAMPLE_FEATURES
+from service.models import Loaded
+from service.settings import Settings
+from tests.contract.client import AppClient, build
+from tests.support import small_bundle
+
+FOLDER = Path(__file__).parents[2] / "openapi" / "fixtures"
+REQUEST_ID = "example-1"
+KEPT_HEADERS = ("content-type", "x-request-id", "retry-after", "allow", "connection")
+HISTORY = EXAMPLE_EVENTS["events"]
+NOW_LAPSED = "2027-11-21T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request, and the state of the service that gets it."""
+
+    method: str
+    path: str
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    service: str = "loaded"
+
+    @property
+    def content(self) -> bytes | None:
+        if self.body is None:
+            return None
+        return self.body.encode() if isinstance(self.body, str) else json.dumps(self.body).encode()
+
+    @property
+    def sent_headers(self) -> dict[str, str]:
+        json_type = {} if self.body is None else {"content-type": "application/json"}
+        return {**json_type, **self.headers, "x-request-id": REQUEST_ID}
+
+
+def _score(body: Any, **more: Any) -> Exchange:
+    return Exchange("POST", "/score", body, **more)
+
+
+_NDJSON = {"content-type": "application/x-ndjson"}
+_WRONG = {"customer_id": "c-1043", "events": [{**HISTORY[0], "amount": "61"}]}
+_ALL_FEATURES = dict.fromkeys(FEATURE_NAMES, 1.0) | {"days_since_last_purchase": 41.0}
+
+EXCHANGES: dict[str, Exchange] = {
+    "score_events": _score(EXAMPLE_EVENTS),
+    "score_events_ru": _score(EXAMPLE_EVENTS | {"language": "ru"}),
+    "score_features": _score(EXAMPLE_FEATURES | {"features": _ALL_FEATURES}),
+    "score_features_few": _score(EXAMPLE_FEATURES),
+    "score_insufficient_history": _score(EXAMPLE_EVENTS | {"events": []}),
+    "score_lapsed": _score(EXAMPLE_EVENTS | {"as_of": NOW_LAPSED}),
+    "score_v1": Exchange("POST", "/v1/score", EXAMPLE_EVENTS),
+    "score_batch_json": Exchange(
+        "POST", "/v1/score/batch", {"customers": [EXAMPLE_EVENTS, _WRONG, EXAMPLE_FEATURES]}
+    ),
+    "score_batch_ndjson": Exchange(
+        "POST",
+        "/v1/score/batch",
+        f"{json.dumps(EXAMPLE_EVENTS)}\n{json.dumps(_WRONG)}\n{{oops\n",
+        _NDJSON,
+    ),
+    "model": Exchange("GET", "/v1/model"),
+    "reasons": Exchange("GET", "/v1/reasons"),
+    "actions": Exchange("GET", "/v1/actions"),
+    "live": Exchange("GET", "/health/live"),
+    "ready": Exchange("GET", "/health/ready"),
+    "metrics": Exchange("GET", "/metrics", service="fresh"),
+    "problem_malformed_json": _score('{"customer_id": "c-1042", }'),
+    "problem_duplicate_key": _score('{"customer_id": "c-1042", "customer_id": "c-1043"}'),
+    "problem_not_found": Exchange("GET", "/v2/score"),
+    "problem_method_not_allowed": Exchange("GET", "/score"),
+    "problem_too_large": _score(EXAMPLE_EVENTS | {"events": HISTORY * 6}, service="narrow"),
+    "problem_unsupported_media_type": _score("c-1042", headers={"content-type": "text/csv"}),
+    "problem_invalid_field": _score(_WRONG),
+    "problem_unknown_feature": _score({"customer_id": "c-1042", "features": {"purchase_30d": 1}}),
+    "problem_history_unavailable": _score({"customer_id": "c-1042"}),
+    "problem_internal_error": _score(EXAMPLE_EVENTS, service="broken"),
+    "problem_model_unavailable": _score(EXAMPLE_EVENTS, service="empty"),
+    "problem_not_ready": Exchange("GET", "/health/ready", service="empty"),
+}  # fmt: skip
+
+
+class _Broken:
+    def score_events(self, *_: Any, **__: Any) -> None:
+        raise ValueError("a fault of the service")
+
+
+def _load_broken(path: Path) -> Loaded:
+    loaded = models.load(path)
+    return Loaded(
+        loaded.version,
+        loaded.sha256,
+        loaded.manifest,
+        loaded.feature_names,
+        _Broken(),  # type: ignore[arg-type]
+    )
+
+
+@contextmanager
+def services(published: Path) -> Iterator[dict[str, AppClient]]:
+    """Start one app in each state that the exchanges need."""
+    loaded = Settings(models_dir=published)
+    with ExitStack() as stack:
+        yield {
+            "loaded": stack.enter_context(build(loaded)),
+            "fresh": stack.enter_context(build(loaded)),
+            "narrow": stack.enter_context(
+                build(Settings(models_dir=published, max_body_bytes=1024))
+            ),
+            "broken": stack.enter_context(build(loaded, load=_load_broken)),
+            "empty": stack.enter_context(build(Settings(models_dir=published / "nothing"))),
+        }
+
+
+def call(client: AppClient, exchange: Exchange) -> httpx.Response:
+    headers = exchange.sent_headers
+    return client.request(exchange.method, exchange.path, content=exchange.content, headers=headers)
+
+
+def as_fixture(exchange: Exchange, answer: httpx.Response) -> dict[str, Any]:
+    """Keep an exchange as a readable document."""
+    is_json = answer.headers["content-type"] in {"application/json", problems.MEDIA_TYPE}
+    return {
+        "request": {
+            "method": exchange.method,
+            "path": exchange.path,
+            "headers": exchange.sent_headers,
+            "body": exchange.body,
+        },
+        "response": {
+            "status": answer.status_code,
+            "headers": {
+                name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers
+            },
+            "body": answer.json() if is_json else answer.text,
+        },
+    }
+
+
+def record(folder: Path = FOLDER) -> None:
+    """Write every exchange, as it happens with a small model, into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.json"):
+        old.unlink()
+    with tempfile.TemporaryDirectory() as temporary:
+        published = Path(temporary)
+        small_bundle(published)
+        with services(published) as clients:
+            for name, exchange in EXCHANGES.items():
+                fixture = as_fixture(exchange, call(clients[exchange.service], exchange))
+                text = json.dumps(fixture, indent=2, ensure_ascii=False) + "\n"
+                (folder / f"{name}.json").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    logging.disable()  # of the fault that is provoked on purpose
+    record(*(Path(name) for name in sys.argv[1:]))
