@@ -115,6 +115,10 @@ def simulate(
     _check(customers, months, seed)
     listener = progress or Silent()
     until = _months_later(FIRST_DAY, months)
+    if until > date.today():
+        listener.note(
+            f"the log runs to {until}, in the future: training takes it only from then on"
+        )
     dates = as_of_dates(until)
     days = calendar(
         np.datetime64(FIRST_DAY), np.datetime64(until), np.array(dates, "datetime64[D]")
