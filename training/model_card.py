@@ -8,7 +8,7 @@ Model Reporting".
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from training.report_data import MODEL, Findings, ReportData, findings, label
+from training.report_data import MODEL, Findings, ReportData, label
 
 NOT_FOR = (
     "Decisions about a person other than how to serve them: credit, price, access, employment.",
@@ -32,7 +32,7 @@ def write(path: Path, data: ReportData) -> None:
 
 def render(data: ReportData) -> str:
     """Return the model card as Markdown text."""
-    found = findings(data)
+    found = data.findings
     own = found.metrics[MODEL]
     blocks = (
         f"# Model card: {data.model_version}",

@@ -20,6 +20,7 @@ from training.svg import COLOURS, chart_of, date_axis, diagonal, to_svg, unit_sc
 Floats = NDArray[np.float64]
 
 CURVE_POINTS = 101
+ROLES = ("training", "calibration", "test")
 
 
 def differences(found: Mapping[str, Mapping[str, Interval | None]], metric: str, good: str) -> str:
@@ -203,10 +204,10 @@ def calendar(snapshots: Sequence[Snapshot], lead_time_days: int, horizon_days: i
     bars = base.mark_bar(opacity=0.55).encode(
         x=date_axis("start:T", "Outcome watched from (dot: as of) to"),
         x2="end:T",
-        color=_role_colour(),
+        color=_role_colour(snapshots),
     )
     dots = base.mark_point(size=30, filled=True, opacity=1).encode(
-        x="as_of:T", color=_role_colour()
+        x="as_of:T", color=_role_colour(snapshots)
     )
     return to_svg(bars + dots, "calendar", height=max(8 * len(rows), 60))
 
@@ -223,7 +224,7 @@ def churn_rates(snapshots: Sequence[Snapshot]) -> str:
         .encode(
             x=date_axis("as_of:T", "As of"),
             y=alt.Y("churn_rate:Q", title="Churn rate", scale=alt.Scale(zero=False)),
-            color=_role_colour(),
+            color=_role_colour(snapshots),
         )
     )
     return to_svg(chart, "churn-rates", height=200)
@@ -264,6 +265,9 @@ def _model_colour(names: list[str]) -> alt.Color:
     return alt.Color("model:N", title=None, scale=scale)
 
 
-def _role_colour() -> alt.Color:
-    scale = alt.Scale(domain=["training", "calibration", "test"], range=[*COLOURS[:3]])
+def _role_colour(snapshots: Sequence[Snapshot]) -> alt.Color:
+    """Each role keeps its colour, whichever of them occur."""
+    used = {snapshot.role for snapshot in snapshots}
+    roles = {r: c for r, c in zip(ROLES, COLOURS, strict=False) if r in used}
+    scale = alt.Scale(domain=[*roles], range=[*roles.values()])
     return alt.Color("role:N", title="Used for", scale=scale)

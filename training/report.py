@@ -54,7 +54,7 @@ def write(path: Path, data: ReportData) -> None:
 
 def render(data: ReportData) -> str:
     """Return the report as HTML text."""
-    found = findings(data)
+    found = data.findings
     sections = (
         ("better", "Is it better than a simple rule?", _better(data, found)),
         ("honest", "Are the probabilities honest?", _honest(data, found)),
@@ -169,6 +169,11 @@ def _whom(data: ReportData, found: Findings) -> str:
         ],
         "One-time and repeat buyers are different problems; one figure for both hides that.",
     )  # fmt: skip
+    if len(found.by_date[MODEL]) == 1:
+        return stages + (
+            "<p>One test date can mislead: <code>keepwell backtest --as-of DATE --as-of DATE"
+            "</code> judges several.</p>"
+        )
     return stages + grid(
         [
             figure(

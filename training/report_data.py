@@ -7,6 +7,7 @@ derived here once (`Findings`), so that the page, the card and the manifest prin
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ class Importance:
     gain: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReportData:
     """A trained model and how it did on customers and dates it had not seen.
 
@@ -110,6 +111,11 @@ class ReportData:
             f"a customer who bought in the last {self.inactivity_days} days "
             f"buys nothing in the next {self.horizon_days} days{wait}"
         )
+
+    @cached_property
+    def findings(self) -> "Findings":
+        """What follows from these facts, computed once for all who print it."""
+        return findings(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +189,7 @@ def findings(data: ReportData) -> Findings:
     models = {name: data.probabilities[name] for name in names}
     metrics = {name: evaluate(y, p) for name, p in models.items()}
     # A large test needs fewer resamples than patience: its intervals are narrow anyway.
-    repeats = max(200, min(1000, 20_000_000 // len(y)))
+    repeats = max(200, min(1000, 40_000_000 // len(y)))
     bootstrap = Bootstrap(y, models, seed=data.seed, repeats=repeats)
     rules = [name for name in names if name != MODEL]
     days = {day: data.as_of == day for day in np.unique(data.as_of)}

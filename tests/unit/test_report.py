@@ -7,7 +7,7 @@ import pytest
 
 from churn.errors import TooLittleData
 from tests.report_example import example
-from training import model_card, report
+from training import model_card, plots, report
 from training.metrics import evaluate
 from training.report_data import findings
 
@@ -146,6 +146,20 @@ def test_stages_and_dates_cover_the_same_customers(data):
     assert sum(m.n for m in found.by_stage.values()) == len(data.is_churn)
     assert sum(m.n for m in found.by_date["bgnbd"].values()) == len(data.is_churn)
     assert all(isinstance(day, date) for day in found.by_date["keepwell"])
+
+
+def test_one_test_date_is_not_drawn_but_warned_of():
+    one = np.full(600, "2026-07-19", dtype="datetime64[D]")
+    text = report.render(example(as_of=one))
+    assert text.count("<svg") == 12
+    assert "One test date can mislead" in text
+    assert Outline(text).open == []
+
+
+def test_a_role_that_does_not_occur_is_not_in_the_legend(data):
+    assert "calibration" in plots.calendar(data.calendar, 0, 60)
+    used = [s for s in data.calendar if s.role != "calibration"]
+    assert "calibration" not in plots.calendar(used, 0, 60)
 
 
 def test_a_calendar_that_leaks_is_called_so(data, outline):
