@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from churn.events import Feed, Kind
 from service import instants
 
-LARGEST_NUMBER = 1e12
+LARGEST_NUMBER = 1e15
 """Beyond any money or count; keeps every sum of the features finite."""
 
 MAX_REASONS = 8

@@ -91,7 +91,7 @@ def test_refusals_are_counted_by_code(published: Path) -> None:
 
 def test_features_missing_and_out_of_range_are_counted_by_name(published: Path) -> None:
     sent: dict[str, float | None] = dict.fromkeys(FEATURE_NAMES, 1.0)
-    sent |= {"average_cheque": None, "spend_90d": 9e11, "days_since_last_purchase": 9.0}
+    sent |= {"average_cheque": None, "spend_90d": 9e14, "days_since_last_purchase": 9.0}
     with fresh(published) as client:
         client.post("/score", {"customer_id": "c", "features": sent})
         assert client.metric("feature_missing_total", feature="average_cheque") == 1
