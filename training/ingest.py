@@ -17,7 +17,7 @@ from pathlib import Path
 
 import duckdb
 
-from churn.errors import DataError, MappingError
+from churn.errors import ConfigError, DataError, MappingError
 from churn.events import EventLog, Feed
 from training import sorted_buckets
 from training.buckets import N_BUCKETS, REJECTED
@@ -50,7 +50,8 @@ class Ingested:
     feeds : frozenset of Feed
         The feeds that the log has; orders always.
     fingerprint : str
-        SHA-256 (hex) of the accepted events, the same whatever the order they came in.
+        SHA-256 (hex) of the accepted events, the same whatever the order they came in (but not
+        for another number of buckets).
     quarantine : Path
         Parquet file of the rejected rows: reason, customer_id, occurred_at, kind, row (JSON).
     """
@@ -89,7 +90,7 @@ def ingest(
     config : Config
         The query and how to read it.
     work_dir : Path
-        An empty or missing folder with room for the log.
+        A folder, made if missing, with room for twice the log; an earlier run's is replaced.
     now_us : int
         Later events are rejected; microseconds since 1970-01-01 UTC.
     progress : Progress, optional
@@ -111,7 +112,9 @@ def ingest(
     progress = progress or Silent()
     work_dir = work_dir.absolute()
     dealt, events = work_dir / "dealt", work_dir / "events"
-    events.mkdir(parents=True, exist_ok=True)
+    for folder in (dealt, events):
+        shutil.rmtree(folder, ignore_errors=True)
+    events.mkdir(parents=True)
     with _connected(config, work_dir, memory_limit) as connection:
         with contextlib.chdir(config.base_dir):
             where = f"{config.path}: [events] query"
@@ -122,7 +125,10 @@ def ingest(
             raise DataError(f"{config.path}: [events] query gives no rows")
         connection.execute("SET preserve_insertion_order = true; RESET disabled_optimizers")
         progress.stage("sorting events", n_buckets)
-        finished = list(_finish(connection, mapped, dealt, events, n_buckets, progress))
+        try:
+            finished = list(_finish(connection, mapped, dealt, events, n_buckets, progress))
+        except duckdb.Error as error:
+            raise DataError(f"{work_dir}: the events cannot be sorted: {condense(error)}") from None
         quarantine = work_dir / "quarantine.parquet"
         rejected = keep_rejected(
             connection,
@@ -131,6 +137,8 @@ def ingest(
             quarantine,
         )
     shutil.rmtree(dealt)
+    for repeats in events.glob("repeats-*.parquet"):
+        repeats.unlink()
     total = Tally()
     for part in finished:
         total.add(part.tally)
@@ -159,7 +167,13 @@ def _connected(
         "threads": os.cpu_count() or 1,
     }
     with duckdb.connect(":memory:", config=settings) as connection:
-        connection.execute(f"SET TimeZone = '{config.events.timezone}'")
+        try:
+            connection.execute(f"SET TimeZone = '{config.events.timezone}'")
+        except duckdb.Error:
+            raise ConfigError(
+                f"{config.path}: [events] timezone {config.events.timezone!r} is one that DuckDB "
+                "does not know; give a place, such as 'Europe/London'"
+            ) from None
         # Parquet statistics leave NaN out, and DuckDB would conclude that there is none.
         connection.execute("SET disabled_optimizers = 'statistics_propagation'")
         yield connection

@@ -10,7 +10,7 @@ from churn.errors import ConfigError, DataError
 from churn.events import KIND_CODES, MICROSECONDS_PER_DAY
 from training.advice import nearest
 from training.config import Config
-from training.quarantine import ADVICE, Rejected
+from training.quarantine import ADVICE, DUPLICATE, Rejected
 from training.tally import Tally
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -18,6 +18,10 @@ _QUANTILES = (0.25, 0.5, 0.75, 0.9, 0.95)
 _HORIZON_SHARE, _INACTIVITY_SHARE = 0.75, 0.95
 _WINDOWS = 3
 """A history to look back on, a window to learn from and a later one to be judged on."""
+
+
+_MANY_REPEATS = 0.05
+"""A larger share of repeated rows is rather a mapping that lost what told them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,12 @@ class Usability:
             found.append(
                 f"horizon_days ({self.horizon_days}) is shorter than the median gap between "
                 f"purchases ({self.gap_days['p50']} days): most loyal customers would count as lost"
+            )
+        repeats = self.quarantined.get(DUPLICATE, 0)
+        if repeats > _MANY_REPEATS * self.rows:
+            found.append(
+                f"{repeats / self.rows:.0%} of the rows are duplicates: if they are lines of one "
+                "order, map something that tells them apart, such as category or event_id"
             )
         return tuple(found)
 

@@ -51,7 +51,7 @@ class Shop:
 def shop(tmp_path: Path) -> Shop:
     folder = tmp_path / "it's a \"shop\", isn't it"
     folder.mkdir()
-    return Shop(folder, tmp_path / "work here, it's free")
+    return Shop(folder, tmp_path / "work [here], it's free*")
 
 
 def rows_of(ingested: Ingested) -> list[tuple[str, int, int, float]]:
@@ -441,6 +441,17 @@ def test_a_broken_line_of_a_file_is_named_by_its_number_and_not_its_content(shop
     with pytest.raises(MappingError, match="CSV Error on Line: 1") as caught:
         shop.ingest(query)
     assert "secret" not in str(caught.value)
+
+
+def test_a_time_zone_that_only_this_machine_knows_is_refused(shop: Shop) -> None:
+    with pytest.raises(ConfigError, match=r"\[events\] timezone .*'localtime'"):
+        shop.ingest(values(GOOD), timezone="localtime")
+
+
+def test_what_an_earlier_run_left_is_replaced(shop: Shop) -> None:
+    with pytest.raises(DataError):
+        shop.ingest(values("'a', DATE '2026-01-01', 'visit', NULL", GOOD.replace("5", "-5")))
+    assert shop.ingest(values(GOOD)).usability.accepted == 1
 
 
 def test_an_empty_result_is_an_error(shop: Shop) -> None:

@@ -121,6 +121,13 @@ def test_a_horizon_shorter_than_the_median_gap_is_warned_of() -> None:
     assert "shorter than the median gap between purchases (100 days)" in warning
 
 
+@pytest.mark.parametrize(("repeats", "warned"), [(5, False), (6, True)])
+def test_many_duplicates_are_warned_of_as_a_poor_mapping(repeats: int, warned: bool) -> None:
+    rejected = Rejected(Counter(duplicate=repeats), Counter())
+    report = shop(bought_on(*range(0, 190, 2)), rejected=rejected, horizon_days=30)
+    assert any("of the rows are duplicates" in line for line in report.warnings()) == warned
+
+
 def test_rejected_rows_are_reported_with_what_to_do() -> None:
     rejected = Rejected(Counter(kind_unknown=2, duplicate=3), Counter(Buy=2))
     report = shop(bought_on(1, 2), rejected=rejected)
