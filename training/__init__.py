@@ -1,0 +1,1 @@
+"""The offline pipeline: from a log of events to a published model."""

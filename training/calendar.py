@@ -1,0 +1,115 @@
+"""Which dates are learnt from, and whether the log is long enough for that.
+
+Every training label ends by the date the model is made for (`made_at`), so that what is measured
+on later dates was unknown when the model was fitted.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from churn.errors import TooLittleData
+from churn.events import MICROSECONDS_PER_DAY
+from training.config import Config
+from training.ingest import Ingested
+
+MAX_SNAPSHOTS = 24
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def instant(moment: datetime) -> int:
+    """Microseconds since 1970-01-01 UTC of an aware datetime."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment(instant: int) -> datetime:
+    """The UTC datetime of microseconds since 1970-01-01 UTC."""
+    return _EPOCH + timedelta(microseconds=instant)
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The dates of one log under one configuration; all in microseconds since 1970 UTC."""
+
+    first_event: int
+    complete_until: int
+    window: int
+    step: int
+    history: int
+
+    @classmethod
+    def of(cls, config: Config, ingested: Ingested) -> "Calendar":
+        """The calendar of an ingested log."""
+        problem = config.problem
+        day = MICROSECONDS_PER_DAY
+        return cls(
+            first_event=ingested.first_event,
+            complete_until=ingested.complete_until,
+            window=(problem.lead_time_days + problem.horizon_days) * day,
+            step=config.snapshot_every_days * day,
+            # Before a horizon's worth of history has passed, everybody looks like a newcomer.
+            history=problem.horizon_days * day,
+        )
+
+    def training_dates(self, made_at: int) -> list[int]:
+        """Snapshots whose labels are complete by `made_at`, ascending.
+
+        Raises
+        ------
+        TooLittleData
+            There is none; the message says how many days are missing.
+        """
+        latest = made_at - self.window
+        earliest = self.first_event + self.history
+        dates = [
+            latest - k * self.step
+            for k in range(MAX_SNAPSHOTS)
+            if latest - k * self.step >= earliest
+        ]
+        if not dates:
+            short = -(-(earliest - latest) // MICROSECONDS_PER_DAY)
+            raise TooLittleData(
+                f"the log is {short} days too short to learn from: it begins on "
+                f"{moment(self.first_event):%Y-%m-%d} and labels must end by "
+                f"{moment(made_at):%Y-%m-%d}; choose a smaller [problem] horizon_days or "
+                "bring a longer history"
+            )
+        return dates[::-1]
+
+    def last_test_date(self) -> int:
+        """The last date that leaves a whole horizon inside the log, for judging the model.
+
+        Raises
+        ------
+        TooLittleData
+            No training snapshot is left before that date.
+        """
+        date = self.complete_until - self.window
+        latest_label = date - self.window
+        short = self.first_event + self.history - latest_label
+        if short > 0:
+            span = (self.complete_until - self.first_event) // MICROSECONDS_PER_DAY
+            need = (self.history + 2 * self.window) // MICROSECONDS_PER_DAY
+            raise TooLittleData(
+                f"the log spans {span} days, but learning and judging a horizon of "
+                f"{(self.window) // MICROSECONDS_PER_DAY} days needs {need}: it is "
+                f"{-(-short // MICROSECONDS_PER_DAY)} days too short; choose a smaller "
+                "[problem] horizon_days or bring a longer history"
+            )
+        return date
+
+    def check_test_date(self, as_of: int) -> None:
+        """Refuse a test date whose labels the log does not hold.
+
+        Raises
+        ------
+        TooLittleData
+            The outcome window reaches past the log's end, or nothing lies before it.
+        """
+        if as_of + self.window > self.complete_until:
+            last = moment(self.complete_until - self.window)
+            raise TooLittleData(
+                f"--as-of {moment(as_of):%Y-%m-%d}: its outcome window ends after the log "
+                f"(complete until {moment(self.complete_until):%Y-%m-%d}); "
+                f"the last possible date is {last:%Y-%m-%d}"
+            )
+        self.training_dates(as_of)

@@ -1,0 +1,122 @@
+"""Choose the calibration by evidence on later dates; "none" is a candidate, and often the best.
+
+For each of the latest labelled dates, a booster is fitted on labels that had ended by then and
+scores that date: rows that fitted nothing. Platt's map fitted on one such date must beat no map at
+all on the next. If it does, the published booster leaves the last date out and the map is fitted
+on it; if not, the booster learns from everything and its probabilities are left as they are.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from churn.calibration import Calibration
+from training.snapshots import Snapshots
+
+DATES = 3
+MIN_ROWS = 500
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The chosen calibration.
+
+    Attributes
+    ----------
+    calibration : Calibration
+        The map.
+    held_out : frozenset of int
+        Snapshot dates whose rows fitted the map and must not fit the booster.
+    labels_end_by : int
+        The booster may learn from labels that end by then.
+    evidence : str
+        Why, with the figures.
+    """
+
+    calibration: Calibration
+    held_out: frozenset[int]
+    labels_end_by: int
+    evidence: str
+
+
+def choose(
+    snapshots: Snapshots,
+    window: int,
+    margins: Callable[[int, Snapshots], Floats],
+    *,
+    seed: int,
+) -> Choice:
+    """Choose between no map and Platt's.
+
+    Parameters
+    ----------
+    snapshots : Snapshots
+        Labelled rows.
+    window : int
+        Lead time and horizon together, in microseconds.
+    margins : callable
+        Given a date and rows, their log-odds by a booster whose labels had ended by that date.
+    seed : int
+        Of the bootstrap.
+    """
+    everything = max(snapshots.dates) + window
+    none = Choice(Calibration(), frozenset(), everything, "")
+    held: list[tuple[int, Floats, NDArray[np.bool_]]] = []
+    date = max(snapshots.dates)
+    for _ in range(DATES):
+        before = snapshots.where(snapshots.as_of + window <= date)
+        there = snapshots.at(date)
+        if min(len(before), len(there)) < MIN_ROWS or _one_sided(before) or _one_sided(there):
+            break
+        held.append((date, margins(date, there), there.is_churn))
+        earlier = [known for known in snapshots.dates if known + window <= date]
+        date = max(earlier)
+    if len(held) < 2:
+        return _because(none, "none: too few labelled dates to compare calibrations on")
+
+    # Newest first: each date but the oldest is judged with the map of the one before it.
+    gains = []
+    for (_, margin, is_churn), (_, past_margin, past_is_churn) in pairwise(held):
+        mapped = _platt(past_margin, past_is_churn)
+        gains.append(_losses(margin, is_churn, Calibration()) - _losses(margin, is_churn, mapped))
+    gain = float(np.mean([part.mean() for part in gains]))
+    rng = np.random.default_rng(seed)
+    resampled = [
+        float(np.mean([part[rng.integers(len(part), size=len(part))].mean() for part in gains]))
+        for _ in range(500)
+    ]
+    low = float(np.quantile(resampled, 0.025))
+    figures = (
+        f"on {len(gains)} later date(s) Platt's map changed the log loss by {-gain:+.4f} "
+        f"(95% bound {-low:+.4f})"
+    )
+    if low <= 0.0 or any(part.mean() <= 0.0 for part in gains):
+        return _because(none, f"none: {figures}, no sure gain")
+    latest, margin, is_churn = held[0]
+    return Choice(
+        _platt(margin, is_churn), frozenset({latest}), latest, f"Platt: {figures}, a sure gain"
+    )
+
+
+def _because(choice: Choice, evidence: str) -> Choice:
+    return Choice(choice.calibration, choice.held_out, choice.labels_end_by, evidence)
+
+
+def _one_sided(rows: Snapshots) -> bool:
+    return bool(rows.is_churn.all() or not rows.is_churn.any())
+
+
+def _platt(margin: Floats, is_churn: NDArray[np.bool_]) -> Calibration:
+    model = LogisticRegression(C=np.inf).fit(margin[:, None], is_churn)
+    return Calibration("platt", float(model.coef_[0, 0]), float(model.intercept_[0]))
+
+
+def _losses(margin: Floats, is_churn: NDArray[np.bool_], calibration: Calibration) -> Floats:
+    p = calibration.apply(margin)
+    return -np.log(np.where(is_churn, p, 1.0 - p))

@@ -1,0 +1,226 @@
+"""Fit one model from labelled snapshots: small trees, honest calibration, risk bands."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from churn.bundle import Model
+from churn.errors import TooLittleData
+from churn.events import Feed
+from churn.features import FAMILIES, FEATURES, mask_absent_feeds
+from churn.population import MODEL_COLUMNS, MODEL_FAMILIES, Population
+from churn.trees import FlatTrees
+from training.calibrate import Choice, choose
+from training.snapshots import Snapshots
+
+TREES = 150
+MASKED_SHARE = 0.1
+MIN_ROWS = 100
+MIN_OF_EACH_CLASS = 20
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Boosted:
+    """A booster: its text, trees over `MODEL_COLUMNS`, gain of each used column, parameters."""
+
+    text: str
+    trees: FlatTrees
+    gain: dict[str, float]
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A fitted model and how it came about.
+
+    Attributes
+    ----------
+    model : Model
+        What a bundle holds.
+    calibration : Choice
+        Which calibration was chosen, on what evidence.
+    dates : dict of int to str
+        Each snapshot date used, and its role: ``training`` or ``calibration``.
+    gain : dict of str to float
+        Total gain of each column that was not empty.
+    settings : dict
+        LightGBM's parameters.
+    """
+
+    model: Model
+    calibration: Choice
+    dates: dict[int, str]
+    gain: dict[str, float]
+    settings: dict[str, Any]
+
+
+def fit(
+    snapshots: Snapshots,
+    reference: Snapshots,
+    *,
+    horizon_days: int,
+    window: int,
+    feeds: frozenset[Feed],
+    seed: int,
+    boosters: dict[int, "Boosted"] | None = None,
+) -> Fitted:
+    """Fit a model on labelled snapshots.
+
+    Parameters
+    ----------
+    snapshots : Snapshots
+        Labelled rows.
+    reference : Snapshots
+        The eligible customers at the date the model is made for; their labels are not looked at.
+    horizon_days : int
+        Length of the outcome window.
+    window : int
+        Lead time and horizon together, in microseconds.
+    feeds : frozenset of Feed
+        What the log has.
+    seed : int
+        Of bagging and masking.
+    boosters : dict of int to Boosted, optional
+        Boosters of earlier calls on the same log, by the date their labels end; added to here.
+
+    Raises
+    ------
+    TooLittleData
+        Too few rows, or too few of one class.
+    """
+    check_enough(snapshots)
+    known = {} if boosters is None else boosters
+
+    def boosted(labels_end_by: int) -> Boosted:
+        if labels_end_by not in known:
+            rows = snapshots.where(snapshots.as_of + window <= labels_end_by)
+            known[labels_end_by] = _boost(rows, horizon_days, feeds, seed)
+        return known[labels_end_by]
+
+    def margins(labels_end_by: int, rows: Snapshots) -> Floats:
+        columns = Population.fit(rows.X, horizon_days).transform(rows.X)
+        return boosted(labels_end_by).trees.margin(columns)
+
+    choice = choose(snapshots, window, margins, seed=seed)
+    final = boosted(choice.labels_end_by)
+    return Fitted(
+        model=Model(
+            lightgbm_text=final.text,
+            trees=final.trees,
+            population=Population.fit(reference.X, horizon_days),
+            calibration=choice.calibration,
+        ),
+        calibration=choice,
+        dates={
+            date: "calibration" if date in choice.held_out else "training"
+            for date in snapshots.dates
+            if date in choice.held_out or date + window <= choice.labels_end_by
+        },
+        gain=final.gain,
+        settings=final.settings,
+    )
+
+
+def predict(model: Model, X: Floats) -> Floats:
+    """Calibrated probability of churn for loop features of shape (n, n_features)."""
+    return model.calibration.apply(model.trees.margin(model.population.transform(X)))
+
+
+def check_enough(snapshots: Snapshots) -> None:
+    """Refuse to learn from too little.
+
+    Raises
+    ------
+    TooLittleData
+        Fewer than `MIN_ROWS` rows, or fewer than `MIN_OF_EACH_CLASS` of one outcome.
+    """
+    n, churned = len(snapshots), int(snapshots.is_churn.sum())
+    customers = len(np.unique(snapshots.customer_id.astype(str)))
+    if n < MIN_ROWS:
+        raise TooLittleData(
+            f"only {n} rows of {customers} customers to learn from, at least {MIN_ROWS} are "
+            "needed: bring more customers, or raise [problem] inactivity_days"
+        )
+    if churned < MIN_OF_EACH_CLASS or n - churned < MIN_OF_EACH_CLASS:
+        few, way_out = ("stayed", "raise") if churned > n - churned else ("churned", "lower")
+        raise TooLittleData(
+            f"{churned} of {n} rows churned: too few customers {few} to learn the difference; "
+            f"{way_out} [problem] horizon_days"
+        )
+
+
+def _boost(rows: Snapshots, horizon_days: int, feeds: frozenset[Feed], seed: int) -> Boosted:
+    columns, labels = [], []
+    rng = np.random.default_rng(seed)
+    for date in rows.dates:
+        part = rows.at(date)
+        # Ranks within the row's own snapshot: what is a long silence differs between seasons.
+        population = Population.fit(part.X, horizon_days)
+        columns.append(population.transform(part.X))
+        labels.append(part.is_churn)
+        chosen = rng.random(len(part)) < MASKED_SHARE
+        columns.append(population.transform(_masked(part.X[chosen], feeds, rng)))
+        labels.append(part.is_churn[chosen])
+    y = np.concatenate(labels)
+    parameters = {
+        "objective": "binary",
+        "learning_rate": 0.03,
+        "num_leaves": 7,
+        "min_data_in_leaf": int(np.clip(0.005 * len(y), 20, 300)),
+        "bagging_fraction": 0.8,
+        "bagging_freq": 1,
+        "feature_fraction": 0.2,
+        "lambda_l2": 5.0,
+        "seed": seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": 2,
+        "verbosity": -1,
+    }
+    matrix = np.concatenate(columns)
+    # Columns that say nothing (the feeds this log lacks) would only cost time.
+    used = np.flatnonzero(~np.isnan(matrix).all(axis=0))
+    names = [MODEL_COLUMNS[column] for column in used]
+    families = [FAMILIES.index(family) for family in MODEL_FAMILIES]
+    booster = lgb.train(
+        parameters,
+        lgb.Dataset(matrix[:, used], y, feature_name=names),
+        num_boost_round=TREES,
+    )
+    trees = FlatTrees.from_booster(booster, [families[column] for column in used])
+    gain = booster.feature_importance("gain")
+    return Boosted(
+        text=booster.model_to_string(),
+        trees=replace(
+            trees,
+            feature=used[trees.feature],
+            families=np.array(families, dtype=np.int64),
+            n_families=len(FAMILIES),
+        ),
+        gain={name: float(total) for name, total in zip(names, gain, strict=True)},
+        settings=parameters,
+    )
+
+
+def _masked(X: Floats, feeds: frozenset[Feed], rng: np.random.Generator) -> Floats:
+    """Rows with something hidden, so that LightGBM learns what a missing value means.
+
+    Half of the rows lose whole feeds, as where a caller records fewer than the log did; the other
+    half lose a random part of their features, as where a caller sends only some.
+    """
+    hidden = np.array(X)
+    optional = sorted(feeds - {Feed.ORDERS})
+    by_feed = rng.random(len(hidden)) < 0.5 if optional else np.zeros(len(hidden), dtype=np.bool_)
+    lost = rng.random((len(hidden), len(optional))) < 0.5
+    for row in np.flatnonzero(by_feed):
+        kept = feeds - {feed for feed, gone in zip(optional, lost[row], strict=True) if gone}
+        mask_absent_feeds(hidden[row : row + 1], kept)
+    by_feature = np.flatnonzero(~by_feed)
+    gone = rng.random((len(by_feature), len(FEATURES))) < rng.random((len(by_feature), 1))
+    hidden[by_feature] = np.where(gone, np.nan, hidden[by_feature])
+    return hidden

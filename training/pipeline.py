@@ -1,0 +1,282 @@
+"""Train: from the log to a published, promoted bundle with its report.
+
+The procedure is judged first, as of the last date that leaves a whole horizon; the same procedure
+then runs on everything that is labelled, and that model is published. The report's figures are
+thus those of this procedure on customers it had not seen, and the published model also knows the
+latest horizon.
+"""
+
+import hashlib
+import platform
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from churn.bundle import GOLDEN, MODEL, golden_bytes, model_bytes
+from churn.features import FAMILIES, FEATURES
+from churn.manifest import FeatureEntry, Manifest, Reference, Thresholds
+from churn.population import MODEL_COLUMNS, MODEL_FAMILIES
+from churn.registry import Registry
+from training import model_card, report
+from training.backtest import BacktestResult, Judged, day_of, judge, labelled, mean_metrics
+from training.calendar import Calendar, instant, moment
+from training.config import Config
+from training.fit import Boosted, Fitted, fit, predict
+from training.ingest import Ingested, ingest
+from training.progress import Progress, Silent
+from training.report_data import Importance, ReportData, Snapshot
+from training.snapshots import Snapshots
+
+HIGH_SHARE, MEDIUM_SHARE = 0.2, 0.3
+MINIMUM_FEATURES = 2
+GOLDEN_ROWS = 25
+LIBRARIES = ("keepwell", "lightgbm", "numpy", "numba", "scikit-learn", "duckdb", "joblib")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What training made.
+
+    Attributes
+    ----------
+    version : str
+        Model version.
+    path : Path
+        The bundle's folder.
+    promoted : bool
+        Whether it is the current version now.
+    metrics : dict of str to float or None
+        Out-of-time figures.
+    lines : list of str
+        What to tell a person.
+    """
+
+    version: str
+    path: Path
+    promoted: bool
+    metrics: dict[str, float | None]
+    lines: list[str]
+
+
+def train(
+    config: Config, models_dir: Path, *, now: datetime, progress: Progress | None = None
+) -> TrainResult:
+    """Learn from the log of `keepwell.toml`; publish and promote the model.
+
+    Parameters
+    ----------
+    config : Config
+        The log and the problem.
+    models_dir : Path
+        The registry's folder.
+    now : datetime
+        Later events are rejected; becomes part of the version.
+    progress : Progress, optional
+        Told of the stages.
+
+    Raises
+    ------
+    DataError
+        The log cannot be used; nothing is published then.
+    """
+    progress = progress or Silent()
+    with tempfile.TemporaryDirectory(prefix="keepwell-") as work:
+        ingested = ingest(config, Path(work), now_us=instant(now), progress=progress)
+        for line in ingested.usability.lines():
+            progress.note(line)
+        calendar = Calendar.of(config, ingested)
+        boosters: dict[int, Boosted] = {}
+        test_date = calendar.last_test_date()
+        judged = judge(config, ingested, calendar, test_date, progress, boosters)
+        snapshots, reference = labelled(
+            config, ingested, calendar, ingested.complete_until, progress
+        )
+        progress.stage("fitting the model to publish")
+        fitted = fit(
+            snapshots,
+            reference,
+            horizon_days=config.problem.horizon_days,
+            window=calendar.window,
+            feeds=ingested.feeds,
+            seed=config.training.seed,
+            boosters=boosters,
+        )
+        quarantined = _keep_quarantine(config, ingested)
+    progress.stage("writing the report")
+    result = BacktestResult(config.problem.horizon_days, (judged,)).to_dict()
+    metrics = mean_metrics(result)
+    model = model_bytes(fitted.model)
+    manifest = _manifest(config, ingested, fitted, reference, snapshots, metrics, model, now)
+    data = _report_data(config, ingested, judged, fitted, snapshots, manifest, now)
+    files = {
+        MODEL: model,
+        GOLDEN: golden_bytes(fitted.model, _golden_rows(reference, config.training.seed)),
+        **_pages(data),
+    }
+    registry = Registry(models_dir)
+    path = registry.publish(manifest, files)
+    registry.promote(manifest.model_version)
+    auc = metrics["roc_auc"]
+    lines = [
+        f"published and promoted {manifest.model_version} in {models_dir}",
+        f"judged as of {moment(judged.test.dates[0]):%Y-%m-%d} on {len(judged.test):,} customers: "
+        f"ROC AUC {'-' if auc is None else f'{auc:.3f}'}, log loss {metrics['log_loss']:.3f}, "
+        f"ECE {metrics['ece']:.3f}",
+        f"report: {path / 'report.html'}",
+    ]
+    if quarantined is not None:
+        lines.append(f"rejected rows, each with its reason: {quarantined}")
+    return TrainResult(manifest.model_version, path, True, metrics, lines)
+
+
+def _keep_quarantine(config: Config, ingested: Ingested) -> Path | None:
+    """Leave the rejected rows beside keepwell.toml: they are the analyst's, not the bundle's."""
+    if ingested.usability.rows == ingested.usability.accepted:
+        return None
+    return Path(shutil.copy(ingested.quarantine, config.base_dir / "quarantine.parquet"))
+
+
+def _manifest(
+    config: Config,
+    ingested: Ingested,
+    fitted: Fitted,
+    reference: Snapshots,
+    snapshots: Snapshots,
+    metrics: dict[str, float | None],
+    model: bytes,
+    now: datetime,
+) -> Manifest:
+    probability = predict(fitted.model, reference.X)
+    medium, high = np.quantile(probability, [1 - HIGH_SHARE - MEDIUM_SHARE, 1 - HIGH_SHARE])
+    stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+    return Manifest(
+        model_version=f"{stamp}-{hashlib.sha256(model).hexdigest()[:4]}",
+        created_at=now.astimezone(UTC).isoformat(timespec="seconds"),
+        files={},
+        features=[
+            FeatureEntry(
+                name=feature.name,
+                unit=feature.unit,
+                family=feature.family,
+                feed=feature.feed,
+                reference=_reference(reference.X[:, at]),
+            )
+            for at, feature in enumerate(FEATURES)
+            if feature.feed in ingested.feeds
+        ],
+        feeds=sorted(ingested.feeds),
+        horizon_days=config.problem.horizon_days,
+        lead_time_days=config.problem.lead_time_days,
+        inactivity_days=config.problem.inactivity_days,
+        observation_window_days=config.problem.observation_window_days,
+        minimum_features=MINIMUM_FEATURES,
+        thresholds=Thresholds(medium=float(medium), high=float(high)),
+        currency=config.business.currency,
+        metrics=metrics,
+        libraries={"python": platform.python_version()} | {lib: version(lib) for lib in LIBRARIES},
+        data_fingerprint=ingested.fingerprint,
+        training={
+            "snapshots": [f"{moment(as_of):%Y-%m-%d}" for as_of in snapshots.dates],
+            "rows": len(snapshots),
+            "made_at": f"{moment(ingested.complete_until):%Y-%m-%d}",
+            "calibration": fitted.calibration.evidence,
+            "lightgbm": fitted.settings,
+        },
+    )
+
+
+def _reference(column: np.ndarray) -> Reference:
+    known = column[~np.isnan(column)]
+    missing_share = 1.0 - len(known) / max(len(column), 1)
+    if len(known) == 0:
+        return Reference(
+            minimum=None, p01=None, p50=None, p99=None, maximum=None, missing_share=missing_share
+        )
+    p01, p50, p99 = (float(q) for q in np.quantile(known, [0.01, 0.5, 0.99]))
+    return Reference(
+        minimum=float(known.min()),
+        p01=p01,
+        p50=p50,
+        p99=p99,
+        maximum=float(known.max()),
+        missing_share=missing_share,
+    )
+
+
+def _golden_rows(reference: Snapshots, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(len(reference))[:GOLDEN_ROWS]
+    return np.asarray(reference.X[np.sort(chosen)])
+
+
+def _report_data(
+    config: Config,
+    ingested: Ingested,
+    judged: Judged,
+    fitted: Fitted,
+    snapshots: Snapshots,
+    manifest: Manifest,
+    now: datetime,
+) -> ReportData:
+    test = judged.test
+    columns = judged.fitted.model.population.transform(test.X)
+    _, contributions = judged.fitted.model.trees.explain(columns)
+    families = np.abs(contributions).mean(axis=0)
+    dates = [
+        Snapshot(moment(as_of).date(), role, *judged.trained_on[as_of])
+        for as_of, role in judged.fitted.dates.items()
+    ]
+    as_of = test.dates[0]
+    dates.append(Snapshot(moment(as_of).date(), "test", len(test), float(test.is_churn.mean())))
+    return ReportData(
+        model_version=manifest.model_version,
+        created_at=now,
+        horizon_days=config.problem.horizon_days,
+        lead_time_days=config.problem.lead_time_days,
+        inactivity_days=config.problem.inactivity_days,
+        observation_window_days=config.problem.observation_window_days,
+        usability=tuple(ingested.usability.lines()),
+        calendar=tuple(dates),
+        is_churn=test.is_churn,
+        as_of=day_of(test.as_of),
+        is_one_time=test.is_one_time,
+        probabilities=judged.probabilities,
+        features=tuple(
+            Importance(name, MODEL_FAMILIES[MODEL_COLUMNS.index(name)].value, gain)
+            for name, gain in fitted.gain.items()
+            if gain > 0
+        ),
+        families={
+            family.value: float(families[at])
+            for at, family in enumerate(FAMILIES)
+            if families[at] > 0
+        },
+        thresholds={
+            "medium": manifest.thresholds.medium,
+            "high": manifest.thresholds.high,
+        },
+        calibration=judged.fitted.calibration.evidence,
+        settings={name: str(setting) for name, setting in fitted.settings.items()},
+        libraries=manifest.libraries,
+        warnings=(
+            f"The published model was fitted in the same way on all snapshots up to "
+            f"{moment(snapshots.dates[-1]):%Y-%m-%d}; the figures on this page are those of the "
+            f"model fitted as of {moment(as_of):%Y-%m-%d}.",
+        ),
+        data_fingerprint=ingested.fingerprint,
+        seed=config.training.seed,
+    )
+
+
+def _pages(data: ReportData) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory(prefix="keepwell-") as folder:
+        report.write(Path(folder) / "report.html", data)
+        model_card.write(Path(folder) / "model_card.md", data)
+        return {
+            name: (Path(folder) / name).read_bytes() for name in ("report.html", "model_card.md")
+        }

@@ -1,0 +1,177 @@
+"""Snapshots: the eligible customers' features at past dates, and what became of them.
+
+A customer is eligible at `as_of` with a purchase in ``[as_of - inactivity, as_of)`` that was known
+before `as_of`. The label says whether no purchase happened in
+``[as_of + lead_time, as_of + lead_time + horizon)``; it exists only where the log is complete to
+the end of that window.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from churn.compiled import compiled
+from churn.events import KIND_CODES, MICROSECONDS_PER_DAY, EventLog, Kind
+from churn.features import FEATURES, POSITION, FeatureSettings, feature_rows, mask_absent_feeds
+from training.config import Problem
+from training.ingest import Ingested
+from training.progress import Progress, Silent
+
+PURCHASE = KIND_CODES[Kind.PURCHASE]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshots:
+    """Rows of one or more snapshots, one per customer and date.
+
+    Attributes
+    ----------
+    X : ndarray of float64, shape (n, n_features)
+        Loop features; NaN is missing.
+    as_of : ndarray of int64, shape (n,)
+        Microseconds since 1970-01-01 UTC.
+    is_churn : ndarray of bool, shape (n,)
+        The label; meaningless where the window reaches past `complete_until`.
+    customer_id : ndarray of object, shape (n,)
+        Identifiers.
+    """
+
+    X: NDArray[np.float64]
+    as_of: NDArray[np.int64]
+    is_churn: NDArray[np.bool_]
+    customer_id: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.as_of)
+
+    @property
+    def dates(self) -> list[int]:
+        """The distinct `as_of`, ascending."""
+        return [int(date) for date in np.unique(self.as_of)]
+
+    @property
+    def is_one_time(self) -> NDArray[np.bool_]:
+        """Whether the customer had bought on one day only."""
+        return np.asarray(self.X[:, POSITION["is_one_time_buyer"]] == 1.0)
+
+    def where(self, chosen: NDArray[np.bool_]) -> "Snapshots":
+        """The chosen rows."""
+        return Snapshots(
+            self.X[chosen], self.as_of[chosen], self.is_churn[chosen], self.customer_id[chosen]
+        )
+
+    def at(self, as_of: int) -> "Snapshots":
+        """The rows of one date."""
+        return self.where(self.as_of == as_of)
+
+
+def collect(
+    ingested: Ingested,
+    as_ofs: Sequence[int],
+    problem: Problem,
+    *,
+    everyone: bool = False,
+    max_rows: int | None = None,
+    seed: int = 7,
+    progress: Progress | None = None,
+) -> Snapshots:
+    """Compute the snapshots at the given dates.
+
+    Parameters
+    ----------
+    ingested : Ingested
+        The log in buckets.
+    as_ofs : sequence of int
+        Microseconds since 1970-01-01 UTC.
+    problem : Problem
+        Horizon, lead time, inactivity, observation window.
+    everyone : bool
+        Take every customer who ever bought, the lapsed ones too.
+    max_rows : int, optional
+        Keep a random part of the rows if there are more.
+    seed : int
+        Of that choice.
+    progress : Progress, optional
+        Told of each bucket.
+    """
+    progress = progress or Silent()
+    settings = FeatureSettings(problem.observation_window_days, problem.horizon_days)
+    wanted = np.array(sorted(as_ofs), dtype=np.int64)
+
+    def rows_of(k: int) -> tuple[EventLog, NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        log = ingested.bucket(k)
+        return (log, *_rows(log, wanted, problem, everyone))
+
+    share = 1.0
+    if max_rows is not None:
+        progress.stage("counting eligible customers", ingested.n_buckets)
+        total = 0
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for _, customers, _, _ in pool.map(rows_of, range(ingested.n_buckets)):
+                total += len(customers)
+                progress.advance()
+        share = min(1.0, max_rows / max(total, 1))
+
+    def one(k: int) -> Snapshots:
+        log, customers, dates, is_churn = rows_of(k)
+        if share < 1.0:
+            kept = np.random.default_rng([seed, k]).random(len(customers)) < share
+            customers, dates, is_churn = customers[kept], dates[kept], is_churn[kept]
+        X = feature_rows(log, customers, dates, settings)
+        mask_absent_feeds(X, ingested.feeds)
+        return Snapshots(X, dates, is_churn, log.customer_ids[customers])
+
+    progress.stage("computing features", ingested.n_buckets)
+    parts = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for part in pool.map(one, range(ingested.n_buckets)):
+            parts.append(part)
+            progress.advance()
+    return Snapshots(
+        X=np.concatenate([part.X for part in parts]).reshape(-1, len(FEATURES)),
+        as_of=np.concatenate([part.as_of for part in parts]),
+        is_churn=np.concatenate([part.is_churn for part in parts]),
+        customer_id=np.concatenate([part.customer_id for part in parts]),
+    )
+
+
+def _rows(
+    log: EventLog, as_ofs: NDArray[np.int64], problem: Problem, everyone: bool
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """The (customer, date) pairs to look at, and their labels."""
+    day = MICROSECONDS_PER_DAY
+    eligible = np.zeros((log.n_customers, len(as_ofs)), dtype=np.bool_)
+    is_churn = np.zeros((log.n_customers, len(as_ofs)), dtype=np.bool_)
+    look_back = problem.observation_window_days if everyone else problem.inactivity_days
+    _label(
+        log.time, log.known_at, log.kind, log.offsets, as_ofs,
+        look_back * day, problem.lead_time_days * day, problem.horizon_days * day,
+        eligible, is_churn,
+    )  # fmt: skip
+    customers, dates = np.nonzero(eligible)
+    return customers.astype(np.int64), as_ofs[dates], is_churn[customers, dates]
+
+
+@compiled
+def _label(time, known_at, kind, offsets, as_ofs, look_back, lead, horizon, eligible, is_churn):
+    for customer in range(len(offsets) - 1):
+        for at in range(len(as_ofs)):
+            as_of = as_ofs[at]
+            bought_before = False
+            buys_after = False
+            for i in range(offsets[customer], offsets[customer + 1]):
+                if kind[i] != PURCHASE:
+                    continue
+                t = time[i]
+                if t < as_of:
+                    if t >= as_of - look_back and known_at[i] < as_of:
+                        bought_before = True
+                elif t >= as_of + lead and t < as_of + lead + horizon:
+                    buys_after = True
+                    break
+            eligible[customer, at] = bought_before
+            is_churn[customer, at] = not buys_after
