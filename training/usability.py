@@ -10,7 +10,8 @@ from churn.errors import ConfigError, DataError
 from churn.events import KIND_CODES, MICROSECONDS_PER_DAY
 from training.advice import nearest
 from training.config import Config
-from training.quarantine import ADVICE, DUPLICATE, Rejected
+from training.quarantine import Rejected
+from training.rules import ADVICE, DUPLICATE
 from training.tally import Tally
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -6,7 +6,8 @@ import pytest
 
 from churn.events import MICROSECONDS_PER_DAY, Event, Kind, customer_log
 from training.config import from_mapping
-from training.quarantine import ADVICE, RULES, Rejected
+from training.quarantine import Rejected
+from training.rules import ADVICE, RULES
 from training.tally import Tally, tally
 from training.usability import Usability, assess, quantile
 
