@@ -72,7 +72,7 @@ class MappedQuery:
             f" CASE WHEN reason IS NOT NULL THEN to_json({{{pairs}}})::VARCHAR END AS row,"
             f" CASE WHEN reason IS NULL THEN {bucket_sql('customer_id', n_buckets)}"
             f" ELSE {REJECTED} END AS bucket"
-            f" FROM (SELECT *, {' '.join(judged.split())} AS reason"
+            f" FROM (SELECT *, {judged} AS reason"
             f" FROM (SELECT *, {', '.join(self._typed(timezone))}"
             f" FROM (SELECT {raw} FROM (\n{self.query}\n) AS source)))"
         )

@@ -171,4 +171,4 @@ def verdict(columns: frozenset[str]) -> str:
     cases = [
         f"WHEN {rule.condition} THEN '{rule.reason}'" for rule in RULES if rule.column in columns
     ]
-    return "CASE " + "\n     ".join(cases) + " END"
+    return f"CASE {' '.join(cases)} END"
