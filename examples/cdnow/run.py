@@ -12,6 +12,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -23,23 +25,19 @@ from churn.registry import Registry
 
 HERE = Path(__file__).resolve().parent
 KEEPWELL = str(Path(sys.executable).with_name("keepwell"))
-READY_WITHIN_SECONDS = 60
+READY_WITHIN_SECONDS = 120
 
-# A customer who bought every four weeks or so, and then no more.
-REQUEST = {
-    "customer_id": "c-1042",
-    "as_of": "1998-06-01T00:00:00Z",
-    "events": [
-        {"occurred_at": f"{day}T12:00:00Z", "kind": "purchase", "amount": amount}
-        for day, amount in (
-            ("1997-11-20", 28.5),
-            ("1997-12-15", 41.97),
-            ("1998-01-14", 23.49),
-            ("1998-02-10", 35.96),
-            ("1998-03-09", 11.99),
-        )
-    ],
-}
+# A customer who came back after six weeks, spent less, and then came no more.
+REQUEST = """{"customer_id": "c-1042", "as_of": "1998-06-01T00:00:00Z", "events": [
+  {"occurred_at": "1997-12-01T12:00:00Z", "kind": "purchase", "amount": 29.95},
+  {"occurred_at": "1998-01-09T12:00:00Z", "kind": "purchase", "amount": 13.97}]}"""
+
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Ended(Exception):
+    """Somebody asked this script to end, and its child has been told."""
 
 
 def usable_model(models_dir: Path) -> bool:
@@ -94,41 +92,62 @@ def wait_until_ready(server: subprocess.Popen[bytes], host: str, port: int) -> b
 
 def show_answer(host: str, port: int) -> None:
     """Print a command to paste, and what it really answers."""
-    body = json.dumps(REQUEST)
-    status, text = ask(host, port, "POST", "/score", body)
+    status, text = ask(host, port, "POST", "/score", REQUEST)
     print(
         f"\nKeepwell serves on http://{host}:{port} (Ctrl-C ends it). Ask it about a customer:\n\n"
-        f"curl -s http://{host}:{port}/score -H 'Content-Type: application/json' -d '{body}'\n\n"
+        f"curl -s http://{host}:{port}/score -H 'Content-Type: application/json' -d '{REQUEST}'\n\n"
         f"It answers (HTTP {status}):\n\n"
         f"{json.dumps(json.loads(text), indent=2, ensure_ascii=False)}\n",
         flush=True,
     )
 
 
-def serve(host: str, port: int) -> int:
-    """Serve until told to end; the exit code is 0 after a clean end."""
-    command = [KEEPWELL, "serve", "--host", host, "--port", str(port)]
-    server = subprocess.Popen(command)
-    ending = False
+@contextmanager
+def child(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command that ends when this script is told to, however it is told."""
+    # In a session of its own a terminal's Ctrl-C reaches it once, through this script.
+    process = subprocess.Popen(command, env=env, start_new_session=True)
 
     def end(signum: int, frame: FrameType | None) -> None:
-        nonlocal ending
-        # A terminal's Ctrl-C reaches the service as well; a repeated SIGINT would hurry it.
-        if not ending and signum == signal.SIGTERM:
-            server.terminate()
-        ending = True
+        process.terminate()
+        raise Ended
 
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
-    if wait_until_ready(server, host, port):
-        show_answer(host, port)
-    elif not ending:
-        server.terminate()
-        server.wait()
-        print(f"keepwell: the service did not get ready on {host}:{port}", file=sys.stderr)
+    before = {number: signal.signal(number, end) for number in ENDINGS}
+    try:
+        yield process
+    except Ended:
+        process.wait()
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def train() -> int:
+    """Fetch the log and train on it; the exit code is that of what failed."""
+    print("fetching the CDNOW purchase log and training on it", flush=True)
+    try:
+        fetch()
+    except OSError as error:
+        print(f"keepwell: {error}", file=sys.stderr)
         return 1
-    code = server.wait()
-    return 0 if ending else code
+    command = [KEEPWELL, "train", "-c", str(HERE / "keepwell.toml")]
+    with child(command, dict(os.environ)) as training:
+        return training.wait()
+
+
+def serve(host: str, port: int) -> int:
+    """Serve until told to end."""
+    command = [KEEPWELL, "serve", "--host", host, "--port", str(port)]
+    # A log line per probe would bury the answer; KEEPWELL_ACCESS_LOG=1 brings them back.
+    with child(command, {"KEEPWELL_ACCESS_LOG": "0", **os.environ}) as server:
+        if not wait_until_ready(server, host, port):
+            server.terminate()
+            server.wait()
+            print(f"keepwell: the service did not get ready on {host}:{port}", file=sys.stderr)
+            return 1
+        show_answer(host, port)
+        return server.wait()
 
 
 def main() -> int:
@@ -145,22 +164,14 @@ def main() -> int:
         )
         return 1
     if not usable_model(Path(os.environ.get("KEEPWELL_MODELS_DIR", "models"))):
-        print("fetching the CDNOW purchase log and training on it", flush=True)
-        try:
-            fetch()
-        except OSError as error:
-            print(f"keepwell: {error}", file=sys.stderr)
-            return 1
-        trained = subprocess.run(
-            [KEEPWELL, "train", "-c", str(HERE / "keepwell.toml")], check=False
-        )
-        if trained.returncode:
-            return trained.returncode
+        failed = train()
+        if failed:
+            return failed
     return serve(options.host, options.port)
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except Ended:
+        sys.exit(0)
