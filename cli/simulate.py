@@ -14,7 +14,7 @@ from cli.progress import progress
 def simulate(
     out: Annotated[Path, typer.Option("--out", help="Folder for the three files.")],
     customers: Annotated[int, typer.Option(min=1, help="How many customers.")] = 10_000,
-    months: Annotated[int, typer.Option(min=1, help="How many months.")] = 24,
+    months: Annotated[int, typer.Option(min=3, help="How many months.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same shop.")] = 7,
     as_json: AsJson = False,
 ) -> None:
@@ -28,7 +28,8 @@ def simulate(
     else:
         say(
             [
-                f"wrote {result.events:,} events of {result.customers:,} customers to {result.path}",
+                f"wrote {result.events:,} events of {result.customers:,} customers "
+                f"to {result.path}",
                 f"next: keepwell train -c {result.path / 'keepwell.toml'}",
             ]
         )

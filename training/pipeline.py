@@ -6,36 +6,28 @@ thus those of this procedure on customers it had not seen, and the published mod
 latest horizon.
 """
 
-import hashlib
-import platform
 import shutil
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from churn.bundle import GOLDEN, MODEL, golden_bytes, model_bytes
-from churn.features import FAMILIES, FEATURES
-from churn.manifest import FeatureEntry, Manifest, Reference, Thresholds
+from churn.features import FAMILIES
+from churn.manifest import Manifest
 from churn.population import MODEL_COLUMNS, MODEL_FAMILIES
 from churn.registry import Registry
 from training import model_card, report
 from training.backtest import BacktestResult, Judged, day_of, judge, labelled, mean_metrics
 from training.calendar import Calendar, instant, moment
 from training.config import Config
-from training.fit import Boosted, Fitted, fit, predict
+from training.fit import Boosted, Fitted, fit
 from training.ingest import Ingested, ingest
+from training.packing import pack
 from training.progress import Progress, Silent
 from training.report_data import Importance, ReportData, Snapshot
 from training.snapshots import Snapshots
-
-HIGH_SHARE, MEDIUM_SHARE = 0.2, 0.3
-MINIMUM_FEATURES = 2
-GOLDEN_ROWS = 25
-LIBRARIES = ("keepwell", "lightgbm", "numpy", "numba", "scikit-learn", "duckdb", "joblib")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +102,10 @@ def train(
     progress.stage("writing the report")
     result = BacktestResult(config.problem.horizon_days, (judged,)).to_dict()
     metrics = mean_metrics(result)
-    model = model_bytes(fitted.model)
-    manifest = _manifest(config, ingested, fitted, reference, snapshots, metrics, model, now)
+    manifest, files = pack(config, ingested, fitted, reference, snapshots, metrics, now)
     data = _report_data(config, ingested, judged, fitted, snapshots, manifest, now)
-    files = {
-        MODEL: model,
-        GOLDEN: golden_bytes(fitted.model, _golden_rows(reference, config.training.seed)),
-        **_pages(data),
-    }
     registry = Registry(models_dir)
-    path = registry.publish(manifest, files)
+    path = registry.publish(manifest, files | _pages(data))
     registry.promote(manifest.model_version)
     auc = metrics["roc_auc"]
     lines = [
@@ -139,79 +125,6 @@ def _keep_quarantine(config: Config, ingested: Ingested) -> Path | None:
     if ingested.usability.rows == ingested.usability.accepted:
         return None
     return Path(shutil.copy(ingested.quarantine, config.base_dir / "quarantine.parquet"))
-
-
-def _manifest(
-    config: Config,
-    ingested: Ingested,
-    fitted: Fitted,
-    reference: Snapshots,
-    snapshots: Snapshots,
-    metrics: dict[str, float | None],
-    model: bytes,
-    now: datetime,
-) -> Manifest:
-    probability = predict(fitted.model, reference.X)
-    medium, high = np.quantile(probability, [1 - HIGH_SHARE - MEDIUM_SHARE, 1 - HIGH_SHARE])
-    stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-    return Manifest(
-        model_version=f"{stamp}-{hashlib.sha256(model).hexdigest()[:4]}",
-        created_at=now.astimezone(UTC).isoformat(timespec="seconds"),
-        files={},
-        features=[
-            FeatureEntry(
-                name=feature.name,
-                unit=feature.unit,
-                family=feature.family,
-                feed=feature.feed,
-                reference=_reference(reference.X[:, at]),
-            )
-            for at, feature in enumerate(FEATURES)
-            if feature.feed in ingested.feeds
-        ],
-        feeds=sorted(ingested.feeds),
-        horizon_days=config.problem.horizon_days,
-        lead_time_days=config.problem.lead_time_days,
-        inactivity_days=config.problem.inactivity_days,
-        observation_window_days=config.problem.observation_window_days,
-        minimum_features=MINIMUM_FEATURES,
-        thresholds=Thresholds(medium=float(medium), high=float(high)),
-        currency=config.business.currency,
-        metrics=metrics,
-        libraries={"python": platform.python_version()} | {lib: version(lib) for lib in LIBRARIES},
-        data_fingerprint=ingested.fingerprint,
-        training={
-            "snapshots": [f"{moment(as_of):%Y-%m-%d}" for as_of in snapshots.dates],
-            "rows": len(snapshots),
-            "made_at": f"{moment(ingested.complete_until):%Y-%m-%d}",
-            "calibration": fitted.calibration.evidence,
-            "lightgbm": fitted.settings,
-        },
-    )
-
-
-def _reference(column: np.ndarray) -> Reference:
-    known = column[~np.isnan(column)]
-    missing_share = 1.0 - len(known) / max(len(column), 1)
-    if len(known) == 0:
-        return Reference(
-            minimum=None, p01=None, p50=None, p99=None, maximum=None, missing_share=missing_share
-        )
-    p01, p50, p99 = (float(q) for q in np.quantile(known, [0.01, 0.5, 0.99]))
-    return Reference(
-        minimum=float(known.min()),
-        p01=p01,
-        p50=p50,
-        p99=p99,
-        maximum=float(known.max()),
-        missing_share=missing_share,
-    )
-
-
-def _golden_rows(reference: Snapshots, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    chosen = rng.permutation(len(reference))[:GOLDEN_ROWS]
-    return np.asarray(reference.X[np.sort(chosen)])
 
 
 def _report_data(

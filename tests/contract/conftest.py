@@ -6,15 +6,6 @@ import pytest
 
 from service.settings import Settings
 from tests.contract.client import AppClient, build
-from tests.support import small_bundle
-
-
-@pytest.fixture(scope="session")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registry with one promoted model; shared, so left as it is."""
-    root = tmp_path_factory.mktemp("models")
-    small_bundle(root)
-    return root
 
 
 @pytest.fixture
