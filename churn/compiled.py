@@ -4,19 +4,27 @@ Numba turns the per-customer loops into machine code that gives the same bits as
 source: no fastmath, no `**`, no prefix sums (ADR 0001).
 """
 
+import contextlib
+import importlib
 import os
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeVar, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Codes = NDArray[np.int8]
+Booleans = NDArray[np.bool_]
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-try:
-    if os.environ.get("KEEPWELL_NUMBA", "1") == "0":
-        raise ImportError("switched off by KEEPWELL_NUMBA=0")
-    import numba
-except ImportError:
-    numba = None
+numba: Any = None
+if os.environ.get("KEEPWELL_NUMBA", "1") != "0":
+    with contextlib.suppress(ImportError):
+        numba = importlib.import_module("numba")
 
 HAS_NUMBA = numba is not None
 

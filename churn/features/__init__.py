@@ -140,16 +140,11 @@ def feature_rows(
     horizon = settings.horizon_days * MICROSECONDS_PER_DAY
     if compiled:
         out = np.empty((len(customers), len(FEATURES)), dtype=np.float64)
-        kernel.write_rows(*columns, window, horizon, *scratch, out)
+        kernel.write_rows(*[*columns, window, horizon, *scratch, out])
         return out
     rows = [[0.0] * len(FEATURES) for _ in customers]
-    _plain_rows(
-        *(column.tolist() for column in columns),
-        window,
-        horizon,
-        *(column.tolist() for column in scratch),
-        rows,
-    )
+    columns, scratch = ([column.tolist() for column in part] for part in (columns, scratch))
+    _plain_rows(*[*columns, window, horizon, *scratch, rows])
     return np.array(rows, dtype=np.float64).reshape(len(customers), len(FEATURES))
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from churn.compiled import compiled
+from churn.compiled import Codes, Integers, compiled
 from churn.events import Feed
 from churn.features.collect import DAY, PURCHASE
 from churn.features.definition import Family, Feature
@@ -23,9 +23,10 @@ FEATURES = (
 
 @compiled
 def assortment(
-    time, known_at, kind, category, start, stop, begin, as_of, row,
-    category_row, category_lines, category_recent,
-):  # fmt: skip
+    time: Integers, known_at: Integers, kind: Codes, category: Integers, start: int, stop: int,
+    begin: int, as_of: int, row: int, category_row: Integers, category_lines: Integers,
+    category_recent: Integers,
+) -> tuple[float, ...]:  # fmt: skip
     """The features of this module, in the order of `FEATURES`.
 
     The last three arguments are scratch, one integer per category code: what `category_lines` and

@@ -2,7 +2,7 @@
 
 import math
 
-from churn.compiled import compiled
+from churn.compiled import Floats, Integers, compiled
 from churn.events import Feed
 from churn.features.collect import DAY
 from churn.features.definition import Family, Feature
@@ -30,7 +30,9 @@ FEATURES = (
 
 
 @compiled
-def cheque(order_time, order_amount, n_orders, as_of):
+def cheque(
+    order_time: Integers, order_amount: Floats, n_orders: int, as_of: int,
+) -> tuple[float, ...]:  # fmt: skip
     """The features of this module, in the order of `FEATURES`; orders without an amount are passed over."""
     nan = math.nan
     n = 0

@@ -5,7 +5,7 @@ the observation window, before `as_of`, and was known before `as_of`. Consecutiv
 of one `order_id` are one order; a line without an `order_id` is an order by itself.
 """
 
-from churn.compiled import compiled
+from churn.compiled import Codes, Floats, Integers, compiled
 from churn.events import KIND_CODES, MICROSECONDS_PER_DAY, Kind
 
 PURCHASE = KIND_CODES[Kind.PURCHASE]
@@ -14,10 +14,10 @@ DAY = MICROSECONDS_PER_DAY
 
 @compiled
 def collect(
-    time, known_at, kind, amount, discount, order,
-    start, stop, begin, as_of,
-    order_time, order_amount, order_discount, purchase_day,
-):  # fmt: skip
+    time: Integers, known_at: Integers, kind: Codes, amount: Floats, discount: Floats,
+    order: Integers, start: int, stop: int, begin: int, as_of: int, order_time: Integers,
+    order_amount: Floats, order_discount: Floats, purchase_day: Integers,
+) -> tuple[int, int]:  # fmt: skip
     """Fill the scratch columns with the visible orders and days of one customer.
 
     Returns

@@ -6,7 +6,7 @@ that has no case either.
 
 import math
 
-from churn.compiled import compiled
+from churn.compiled import Codes, Floats, Integers, compiled
 from churn.events import KIND_CODES, Feed, Kind
 from churn.features.collect import DAY, PURCHASE
 from churn.features.definition import Family, Feature
@@ -36,10 +36,10 @@ FEATURES = (
 
 @compiled
 def complaints(
-    time, known_at, kind, value, case,
-    start, stop, begin, as_of, n_orders, row,
-    case_row, case_opened,
-):  # fmt: skip
+    time: Integers, known_at: Integers, kind: Codes, value: Floats, case: Integers, start: int,
+    stop: int, begin: int, as_of: int, n_orders: int, row: int, case_row: Integers,
+    case_opened: Integers,
+) -> tuple[float, ...]:  # fmt: skip
     """The features of this module, in the order of `FEATURES`.
 
     `case_row` and `case_opened` are scratch, one integer per case code: an entry of `case_opened`

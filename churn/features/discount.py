@@ -2,7 +2,7 @@
 
 import math
 
-from churn.compiled import compiled
+from churn.compiled import Floats, Integers, compiled
 from churn.events import Feed
 from churn.features.collect import DAY
 from churn.features.definition import Family, Feature
@@ -22,7 +22,9 @@ FEATURES = (
 
 
 @compiled
-def discount(order_time, order_amount, order_discount, n_orders, as_of):
+def discount(
+    order_time: Integers, order_amount: Floats, order_discount: Floats, n_orders: int, as_of: int,
+) -> tuple[float, ...]:  # fmt: skip
     """The features of this module, in the order of `FEATURES`; no discount given counts as none."""
     nan = math.nan
     if n_orders == 0:

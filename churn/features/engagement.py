@@ -2,7 +2,7 @@
 
 import math
 
-from churn.compiled import compiled
+from churn.compiled import Codes, Integers, compiled
 from churn.events import KIND_CODES, Feed, Kind
 from churn.features.collect import DAY
 from churn.features.definition import Family, Feature
@@ -29,7 +29,10 @@ FEATURES = (
 
 
 @compiled
-def engagement(time, known_at, kind, start, stop, begin, as_of, order_time, n_orders):
+def engagement(
+    time: Integers, known_at: Integers, kind: Codes, start: int, stop: int, begin: int,
+    as_of: int, order_time: Integers, n_orders: int,
+) -> tuple[float, ...]:  # fmt: skip
     """The features of this module, in the order of `FEATURES`."""
     nan = math.nan
     visits_7d = 0.0

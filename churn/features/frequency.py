@@ -2,7 +2,7 @@
 
 import math
 
-from churn.compiled import compiled
+from churn.compiled import Integers, compiled
 from churn.events import Feed
 from churn.features.collect import DAY
 from churn.features.definition import Family, Feature
@@ -35,7 +35,10 @@ FEATURES = (
 
 
 @compiled
-def frequency(order_time, n_orders, purchase_day, n_days, as_of, horizon, counts):
+def frequency(
+    order_time: Integers, n_orders: int, purchase_day: Integers, n_days: int, as_of: int,
+    horizon: int, counts: Integers,
+) -> tuple[float, ...]:  # fmt: skip
     """The features of this module, in the order of `FEATURES`; `counts` is 31 integers of scratch."""
     nan = math.nan
     if n_orders == 0:

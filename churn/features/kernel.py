@@ -4,7 +4,7 @@ The same source runs compiled over many customers, compiled for one, and as plai
 Numba is absent; the sums run in the log's canonical order, so the bits agree.
 """
 
-from churn.compiled import compiled
+from churn.compiled import Codes, Floats, Integers, compiled
 from churn.features.assortment import assortment
 from churn.features.cheque import cheque
 from churn.features.collect import collect
@@ -20,12 +20,13 @@ from churn.features.tenure import tenure
 
 @compiled
 def write_row(
-    time, known_at, kind, amount, value, discounts, order, case, category,
-    start, stop, as_of, window, horizon, row,
-    order_time, order_amount, order_discount, purchase_day, sorted_gap, counts,
-    case_row, case_opened, category_row, category_lines, category_recent,
-    out,
-):  # fmt: skip
+    time: Integers, known_at: Integers, kind: Codes, amount: Floats, value: Floats,
+    discounts: Floats, order: Integers, case: Integers, category: Integers, start: int, stop: int,
+    as_of: int, window: int, horizon: int, row: int, order_time: Integers, order_amount: Floats,
+    order_discount: Floats, purchase_day: Integers, sorted_gap: Integers, counts: Integers,
+    case_row: Integers, case_opened: Integers, category_row: Integers, category_lines: Integers,
+    category_recent: Integers, out: Floats,
+) -> None:  # fmt: skip
     """Write the features of the customer who owns events `start:stop` into `out`.
 
     `window` and `horizon` are in microseconds; `row` is any number that no earlier call with the
@@ -83,12 +84,13 @@ def write_row(
 
 @compiled
 def write_rows(
-    time, known_at, kind, amount, value, discounts, order, case, category,
-    offsets, customers, as_ofs, window, horizon,
-    order_time, order_amount, order_discount, purchase_day, sorted_gap, counts,
-    case_row, case_opened, category_row, category_lines, category_recent,
-    out,
-):  # fmt: skip
+    time: Integers, known_at: Integers, kind: Codes, amount: Floats, value: Floats,
+    discounts: Floats, order: Integers, case: Integers, category: Integers, offsets: Integers,
+    customers: Integers, as_ofs: Integers, window: int, horizon: int, order_time: Integers,
+    order_amount: Floats, order_discount: Floats, purchase_day: Integers, sorted_gap: Integers,
+    counts: Integers, case_row: Integers, case_opened: Integers, category_row: Integers,
+    category_lines: Integers, category_recent: Integers, out: Floats,
+) -> None:  # fmt: skip
     """Write one row of `out` for each pair of `customers` (positions) and `as_ofs`."""
     for row in range(len(customers)):
         customer = customers[row]

@@ -2,7 +2,7 @@
 
 import math
 
-from churn.compiled import compiled
+from churn.compiled import Codes, Floats, Integers, compiled
 from churn.events import KIND_CODES, Feed, Kind
 from churn.features.collect import DAY
 from churn.features.definition import Family, Feature
@@ -30,8 +30,9 @@ FEATURES = (
 
 @compiled
 def returns(
-    time, known_at, kind, amount, start, stop, begin, as_of, order_time, order_amount, n_orders
-):  # fmt: skip
+    time: Integers, known_at: Integers, kind: Codes, amount: Floats, start: int, stop: int,
+    begin: int, as_of: int, order_time: Integers, order_amount: Floats, n_orders: int,
+) -> tuple[float, ...]:  # fmt: skip
     """The features of this module, in the order of `FEATURES`."""
     nan = math.nan
     returns_90d = 0.0

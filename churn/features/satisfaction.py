@@ -2,7 +2,7 @@
 
 import math
 
-from churn.compiled import compiled
+from churn.compiled import Codes, Floats, Integers, compiled
 from churn.events import KIND_CODES, Feed, Kind
 from churn.features.collect import DAY
 from churn.features.definition import Family, Feature
@@ -25,7 +25,10 @@ FEATURES = (
 
 
 @compiled
-def satisfaction(time, known_at, kind, value, start, stop, begin, as_of):
+def satisfaction(
+    time: Integers, known_at: Integers, kind: Codes, value: Floats, start: int, stop: int,
+    begin: int, as_of: int,
+) -> tuple[float, ...]:  # fmt: skip
     """The features of this module, in the order of `FEATURES`; answers without a value are passed over."""
     nan = math.nan
     ratings_365d = 0.0

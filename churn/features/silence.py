@@ -2,7 +2,7 @@
 
 import math
 
-from churn.compiled import compiled
+from churn.compiled import Integers, compiled
 from churn.events import Feed
 from churn.features.collect import DAY
 from churn.features.definition import Family, Feature
@@ -37,7 +37,10 @@ FEATURES = (
 
 
 @compiled
-def silence(order_time, n_orders, purchase_day, n_days, as_of, horizon, sorted_gap):
+def silence(
+    order_time: Integers, n_orders: int, purchase_day: Integers, n_days: int, as_of: int,
+    horizon: int, sorted_gap: Integers,
+) -> tuple[float, ...]:  # fmt: skip
     """The features of this module, in the order of `FEATURES`; `horizon` in microseconds."""
     nan = math.nan
     if n_orders == 0:

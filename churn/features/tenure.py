@@ -2,7 +2,7 @@
 
 import math
 
-from churn.compiled import compiled
+from churn.compiled import Integers, compiled
 from churn.events import Feed
 from churn.features.collect import DAY
 from churn.features.definition import Family, Feature
@@ -21,7 +21,7 @@ FEATURES = (
 
 
 @compiled
-def tenure(order_time, n_orders, n_days, as_of):
+def tenure(order_time: Integers, n_orders: int, n_days: int, as_of: int) -> tuple[float, ...]:
     """The features of this module, in the order of `FEATURES`."""
     nan = math.nan
     if n_orders == 0:
