@@ -25,7 +25,6 @@ from churn.errors import ConfigError, KeepwellError
 from churn.registry import Registry
 from service.server import check_exposure, run
 from service.settings import Settings
-from tests.support import small_bundle
 
 ROOT = Path(__file__).parents[2]
 SERVE = "from service.server import run; from service.settings import load; run(load())"
@@ -114,16 +113,9 @@ def serving(models_dir: Path, log: Path, **settings: str) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("models")
-    small_bundle(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("log") / "log"
-    with serving(models_dir, log) as server:
+    with serving(published, log) as server:
         server.until_ready()
         yield server
 
@@ -200,7 +192,7 @@ def test_no_customer_is_in_the_log(server: Server) -> None:
     assert "1042" not in text
 
 
-def test_a_promotion_is_taken_up_without_a_restart(models_dir: Path, tmp_path: Path) -> None:
+def test_a_promotion_is_taken_up_without_a_restart(published: Path, tmp_path: Path) -> None:
     root = tmp_path / "models"
     with serving(root, tmp_path / "log") as server:
         assert server.get("/health/live").status_code == 200
@@ -208,14 +200,14 @@ def test_a_promotion_is_taken_up_without_a_restart(models_dir: Path, tmp_path: P
         refused = server.score()
         assert refused.status_code == 503
         assert "keepwell train" in refused.json()["detail"]
-        shutil.copytree(models_dir, root)
+        shutil.copytree(published, root)
         version = Registry(root).current()
         server.until_ready(version)
         assert server.score().json()["model_version"] == version
 
 
-def test_sigterm_lets_an_open_request_finish(models_dir: Path, tmp_path: Path) -> None:
-    with serving(models_dir, tmp_path / "log") as server:
+def test_sigterm_lets_an_open_request_finish(published: Path, tmp_path: Path) -> None:
+    with serving(published, tmp_path / "log") as server:
         server.until_ready()
         host, port = server.url.removeprefix("http://").split(":")
         body = json.dumps(CUSTOMER).encode()
@@ -243,8 +235,8 @@ def test_sigterm_lets_an_open_request_finish(models_dir: Path, tmp_path: Path) -
         assert server.lines[-1]["message"] == "stopped"
 
 
-def test_sigterm_ends_an_idle_server_with_success(models_dir: Path, tmp_path: Path) -> None:
-    with serving(models_dir, tmp_path / "log") as server:
+def test_sigterm_ends_an_idle_server_with_success(published: Path, tmp_path: Path) -> None:
+    with serving(published, tmp_path / "log") as server:
         server.until_ready()
         assert server.stop() == 0
 
