@@ -1,9 +1,9 @@
 """From the user's files to sorted buckets of events: read once, judged, dealt, deduplicated.
 
-DuckDB runs the user's SQL over files larger than memory and deals whole customers into buckets;
-rows that are no events go to quarantine with the reason. Each bucket is then brought into canonical
-order once, repeats are dropped and counted, and it is kept as flat columns that later passes read
-almost for free.
+DuckDB runs the user's SQL over files larger than memory and judges every row; whole customers are
+dealt into buckets, and rows that are no events go to quarantine with the reason. Each bucket is
+then brought into canonical order once, repeats are dropped and counted, and it is kept as flat
+columns that later passes read almost for free.
 """
 
 import contextlib
@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from churn.errors import ConfigError, DataError, MappingError
 from churn.events import EventLog, Feed
 from training import sorted_buckets
-from training.buckets import N_BUCKETS, REJECTED
+from training.buckets import N_BUCKETS
 from training.config import Config
+from training.dealing import BATCH_ROWS, deal, read_bucket, rejected_path
 from training.mapping import MappedQuery, describe
 from training.progress import Progress, Silent
 from training.quarantine import keep_rejected
@@ -123,16 +125,12 @@ def ingest(
             n_rows = _deal(connection, mapped, config, dealt, now_us, n_buckets)
         if n_rows == 0:
             raise DataError(f"{config.path}: [events] query gives no rows")
-        connection.execute("SET preserve_insertion_order = true; RESET disabled_optimizers")
         progress.stage("sorting events", n_buckets)
-        try:
-            finished = list(_finish(connection, mapped, dealt, events, n_buckets, progress))
-        except duckdb.Error as error:
-            raise DataError(f"{work_dir}: the events cannot be sorted: {condense(error)}") from None
+        finished = list(_finish(dealt, events, n_buckets, progress))
         quarantine = work_dir / "quarantine.parquet"
         rejected = keep_rejected(
             connection,
-            sorted((dealt / f"bucket={REJECTED}").glob("*.parquet")),
+            [path for path in [rejected_path(dealt)] if path.exists()],
             sorted(events.glob("repeats-*.parquet")),
             quarantine,
         )
@@ -164,6 +162,7 @@ def _connected(
         "memory_limit": memory_limit,
         "temp_directory": str(work_dir / "spill"),
         "preserve_insertion_order": False,
+        "python_enable_replacements": False,  # a table is a file's, never a variable's of ours
         "threads": os.cpu_count() or 1,
     }
     with duckdb.connect(":memory:", config=settings) as connection:
@@ -188,39 +187,26 @@ def _deal(
     n_buckets: int,
 ) -> int:
     """Run the query once and write each row to its bucket's files; return the number of rows."""
-    events_sql = mapped.events_sql(config.events.timezone, now_us, n_buckets)
-    try:
-        (n_rows,) = connection.execute(
-            f"COPY ({events_sql}) TO $dealt"
-            " (FORMAT parquet, PARTITION_BY (bucket), COMPRESSION uncompressed)",
-            {"dealt": str(dealt)},
-        ).fetchall()[0]
-    except duckdb.Error as error:
-        raise MappingError(
-            f"{config.path}: [events] query, {condense(error, lines_before=1)}"
-        ) from None
-    return int(n_rows)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from connection.sql(events_sql).to_arrow_reader(BATCH_ROWS)
+        except (duckdb.Error, OSError) as error:  # what fails while it runs arrives as an OSError
+            raise MappingError(
+                f"{config.path}: [events] query, {condense(error, lines_before=1)}"
+            ) from None
+
+    events_sql = mapped.events_sql(config.events.timezone, now_us)
+    return deal(batches(), dealt, n_buckets)
 
 
-def _finish(
-    connection: duckdb.DuckDBPyConnection,
-    mapped: MappedQuery,
-    dealt: Path,
-    events: Path,
-    n_buckets: int,
-    progress: Progress,
-) -> Iterator[Finished]:
+def _finish(dealt: Path, events: Path, n_buckets: int, progress: Progress) -> Iterator[Finished]:
     """Sort the buckets, as many at a time as there are processors."""
-    columns = frozenset(mapped.mapped)
 
     def one(k: int) -> Finished:
-        folder = dealt / f"bucket={k}"
-        with connection.cursor() as cursor:
-            done = sorted_buckets.finish(
-                cursor, folder, columns, _bucket_path(events, k), events / f"repeats-{k}.parquet"
-            )
-        shutil.rmtree(folder, ignore_errors=True)
-        return done
+        return sorted_buckets.finish(
+            read_bucket(dealt, k), _bucket_path(events, k), events / f"repeats-{k}.parquet"
+        )
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done in pool.map(one, range(n_buckets)):

@@ -12,7 +12,6 @@ import duckdb
 from churn.errors import MappingError
 from churn.events import KIND_CODES
 from training.advice import nearest, nearest_name
-from training.buckets import REJECTED, bucket_sql
 from training.columns import COLUMNS, NUMBERS, TEXTS, Column, is_readable, way_out
 from training.rules import verdict
 from training.sql_errors import condense
@@ -55,12 +54,12 @@ class MappedQuery:
             if self.mapped.get(column.name.lower()) is not column
         ]
 
-    def events_sql(self, timezone: str, now_us: int, n_buckets: int) -> str:
-        """Return the query that types every row, judges it and names its bucket.
+    def events_sql(self, timezone: str, now_us: int) -> str:
+        """Return the query that types every row and judges it.
 
         The user's query begins on its second line. Beside the event columns (times in
-        microseconds) it gives `kind_code`, `reason` (NULL for an event), `kind` and `row` (text
-        and JSON, of a rejected row only) and `bucket` (-1 for a rejected row).
+        microseconds) it gives `kind_code`, `reason` (NULL for an event), and `kind` and `row`
+        (text and JSON, of a rejected row only).
         """
         kept = [name for name in self.mapped if name != "kind"]
         raw = ", ".join(f"{_quoted(column.name)} AS {column.sql}" for column in self.given)
@@ -69,9 +68,7 @@ class MappedQuery:
         return (
             f"SELECT {', '.join(kept)}, reason, {_KIND_CODE} AS kind_code,"
             f" CASE WHEN reason IS NOT NULL THEN kind END AS kind,"
-            f" CASE WHEN reason IS NOT NULL THEN to_json({{{pairs}}})::VARCHAR END AS row,"
-            f" CASE WHEN reason IS NULL THEN {bucket_sql('customer_id', n_buckets)}"
-            f" ELSE {REJECTED} END AS bucket"
+            f" CASE WHEN reason IS NOT NULL THEN to_json({{{pairs}}})::VARCHAR END AS row"
             f" FROM (SELECT *, {judged} AS reason"
             f" FROM (SELECT *, {', '.join(self._typed(timezone))}"
             f" FROM (SELECT {raw} FROM (\n{self.query}\n) AS source)))"

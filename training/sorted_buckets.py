@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,14 +17,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from churn.events import FEED_COLUMNS, FEED_KINDS, KIND_CODES, EventLog, Feed, Kind
+from training.canonical_order import CONTENT, IDENTIFIERS, canonical_order
 from training.tally import Tally, tally
 
-_ORDER = (
-    "occurred_at", "kind_code", "order_id", "amount", "value", "quantity", "discount", "category",
-    "case_id", "channel", "event_id", "known_at",
-)  # fmt: skip
-_CONTENT = _ORDER[:10]
-_IDENTIFIERS = frozenset({"customer_id", "order_id", "category", "case_id", "channel", "event_id"})
 _KEPT = {
     "occurred_at": np.int64, "known_at": np.int64, "kind_code": np.int8, "order_id": np.int64,
     "category": np.int64, "case_id": np.int64, "amount": np.float64, "value": np.float64,
@@ -62,51 +56,31 @@ class Finished:
     digest: bytes
 
 
-def finish(
-    connection: duckdb.DuckDBPyConnection,
-    dealt: Path,
-    columns: frozenset[str],
-    path: Path,
-    duplicates_path: Path,
-) -> Finished:
+def finish(dealt: pa.Table | None, path: Path, duplicates_path: Path) -> Finished:
     """Sort a bucket, drop its repeats and write it.
 
     Parameters
     ----------
-    connection : DuckDBPyConnection
-        A cursor that no other thread uses.
-    dealt : Path
-        Folder of the Parquet files that the bucket's rows were dealt into; missing if none were.
-    columns : frozenset of str
-        The event columns that the query gave.
+    dealt : Table or None
+        The bucket's rows in any order, as `training.dealing` keeps them; None if it has none.
     path, duplicates_path : Path
         Where the events go, as Arrow IPC, and the repeats, as Parquet, if there are any.
     """
-    rows = _sorted(connection, dealt, columns) if dealt.is_dir() else _EMPTY
+    rows = (_EMPTY if dealt is None else dealt).combine_chunks()
+    if "known_at" in rows.column_names:
+        at = rows.column_names.index("known_at")
+        known_at = pc.coalesce(rows.column("known_at"), rows.column("occurred_at"))
+        rows = rows.set_column(at, "known_at", known_at)
     encoded = _Encoded(rows)
     repeats = encoded.repeats()
     n_repeats = int(np.count_nonzero(repeats))
     if n_repeats:
-        pq.write_table(rows.filter(pa.array(repeats)), duplicates_path)
-        encoded = _Encoded(rows.filter(pa.array(~repeats)))
+        pq.write_table(rows.take(pa.array(encoded.order[repeats])), duplicates_path)
     del rows
+    encoded.settle(~repeats)
     encoded.write(path)
     log = read(path)
     return Finished(tally(log), n_repeats, _feeds(log), encoded.digest())
-
-
-def _sorted(
-    connection: duckdb.DuckDBPyConnection, dealt: Path, columns: frozenset[str]
-) -> pa.Table:
-    names = ["customer_id", *(name for name in _ORDER if name in columns or name == "kind_code")]
-    known = "REPLACE (coalesce(known_at, occurred_at) AS known_at)" if "known_at" in columns else ""
-    # Never `execute(...).to_arrow_table()`: with several threads that may lose the order.
-    return connection.sql(
-        f"SELECT {', '.join(names)} FROM (SELECT * {known} FROM"
-        f" read_parquet($files, hive_partitioning = false))"
-        f" ORDER BY {', '.join(f'{name} NULLS FIRST' for name in names)}",
-        params={"files": [str(file) for file in sorted(dealt.glob("*.parquet"))]},
-    ).to_arrow_table()
 
 
 def read(path: Path) -> EventLog:
@@ -140,31 +114,38 @@ def read(path: Path) -> EventLog:
 
 
 class _Encoded:
-    """A sorted table's columns as arrays, identifiers as codes in order of appearance."""
+    """A bucket's columns as arrays in canonical order, identifiers as codes.
+
+    `order` tells which row of the table each position holds; `names` are what the codes stand
+    for: the customers ascending, the others in any order until `settle` has been called.
+    """
 
     def __init__(self, rows: pa.Table) -> None:
-        self.arrays: dict[str, NDArray[Any]] = {}
-        self.names: dict[str, pa.Array] = {}
+        self.names: dict[str, pa.StringArray] = {}
+        coded = rows.column("customer_id").combine_chunks().dictionary_encode()
+        ascending = pc.array_sort_indices(coded.dictionary)
+        self.names["customer_id"] = coded.dictionary.take(ascending)
+        rank = np.empty(len(ascending), dtype=np.int32)
+        rank[ascending.to_numpy()] = np.arange(len(ascending), dtype=np.int32)
+        customer = rank[coded.indices.to_numpy()]
+        self.order = canonical_order(rows, customer)
+        self.arrays: dict[str, NDArray[Any]] = {"customer_id": customer[self.order]}
         for name in rows.column_names:
-            column = rows.column(name).combine_chunks()
             if name == "customer_id":
-                runs = pc.run_end_encode(column)
-                self.names[name] = runs.values
-                sizes = np.diff(runs.run_ends.to_numpy(), prepend=0)
-                self.arrays[name] = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
                 continue
-            if name in _IDENTIFIERS:
+            column = rows.column(name).combine_chunks()
+            if name in IDENTIFIERS:
                 coded = column.dictionary_encode()
                 self.names[name] = coded.dictionary
                 column = coded.indices.fill_null(-1)
-            self.arrays[name] = column.to_numpy(zero_copy_only=False)
+            self.arrays[name] = column.to_numpy(zero_copy_only=False)[self.order]
 
     def repeats(self) -> NDArray[np.bool_]:
         """Which rows repeat an earlier one: by event_id or, where there is none, by content."""
         customer = self.arrays["customer_id"]
         same = np.zeros(len(customer), dtype=bool)
         same[1:] = customer[1:] == customer[:-1]
-        for name in _CONTENT:
+        for name in CONTENT:
             if name in self.arrays:
                 # Bits, so that a missing number equals a missing number.
                 bits = self.arrays[name]
@@ -180,6 +161,18 @@ class _Encoded:
         first[np.unique(key, return_index=True)[1]] = True
         same[named] = ~first
         return same
+
+    def settle(self, kept: NDArray[np.bool_]) -> None:
+        """Keep the chosen rows, and the columns to write; count codes as they appear."""
+        columns = [name for name in self.arrays if name == "customer_id" or name in _KEPT]
+        everything = bool(kept.all())
+        self.arrays = {
+            name: self.arrays[name] if everything else self.arrays[name][kept] for name in columns
+        }
+        for name in IDENTIFIERS & self.arrays.keys():
+            codes, appeared = _in_order_of_appearance(self.arrays[name], len(self.names[name]))
+            self.arrays[name] = codes
+            self.names[name] = self.names[name].take(pa.array(appeared))
 
     def write(self, path: Path) -> None:
         """Write the columns that a model can see, as Arrow IPC."""
@@ -215,6 +208,19 @@ class _Encoded:
         if name in self.names:
             return len(self.names[name]) > 0
         return array.dtype != np.float64 or not np.isnan(array).all()
+
+
+def _in_order_of_appearance(
+    codes: NDArray[np.int32], n_names: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Count codes anew as they appear (-1 stays); return them, and the old code of each."""
+    first = np.full(n_names + 1, len(codes))  # the last entry is that of -1
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of many writes the last one, the first row
+    first[-1] = -1
+    appeared = codes[np.sort(first[(first >= 0) & (first < len(codes))])]
+    new = np.full(n_names + 1, -1, dtype=np.int32)
+    new[appeared] = np.arange(len(appeared), dtype=np.int32)
+    return new[codes], appeared
 
 
 def _lengths_and_text(identifiers: pa.StringArray) -> tuple[NDArray[np.int32], memoryview]:
