@@ -3,6 +3,7 @@
 A bundle is a folder. `manifest.json` names every other file with its SHA-256; nothing is parsed
 before the bytes read have that digest, and what is parsed is those bytes. `model.joblib` holds
 built-ins and plain arrays only and is read by an unpickler that knows no other class.
+The digests tell that the bytes are the published ones; that they are a model is checked as well.
 """
 
 import hashlib
@@ -12,24 +13,25 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
-from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from churn import plain_pickle
 from churn.calibration import Calibration
 from churn.errors import BundleCorrupt, BundleNotFound, BundleUnsupported
 from churn.features import FAMILIES, FEATURE_NAMES
 from churn.manifest import FORMAT_VERSION, FileEntry, Manifest
-from churn.population import MODEL_COLUMNS, Population
+from churn.plain_pickle import NotPlain
+from churn.population import MODEL_COLUMNS, MODEL_FAMILIES, Population
 from churn.trees import FlatTrees
 
 MANIFEST = "manifest.json"
 MODEL = "model.joblib"
 GOLDEN = "golden.json"
+_MOST_MANIFEST_BYTES = 4_000_000
 GOLDEN_TOLERANCE = 1e-9  # libm may round a logarithm differently on another machine
 
 
@@ -70,7 +72,6 @@ def model_bytes(model: Model) -> bytes:
     buffer = io.BytesIO()
     joblib.dump(
         {
-            "format_version": FORMAT_VERSION,
             "lightgbm_text": model.lightgbm_text,
             "columns": list(MODEL_COLUMNS),
             "trees": model.trees.to_dict(),
@@ -154,6 +155,11 @@ def verify(path: Path) -> Manifest:
 def _read_verified(path: Path) -> tuple[Manifest, dict[str, bytes], str]:
     if not (path / MANIFEST).is_file():
         raise BundleNotFound(f"no model bundle at {path} ({MANIFEST} is missing)")
+    size = (path / MANIFEST).stat().st_size
+    if size > _MOST_MANIFEST_BYTES:
+        raise BundleCorrupt(
+            f"{path / MANIFEST} has {size} bytes, which no manifest has; publish the bundle again"
+        )
     raw = (path / MANIFEST).read_bytes()
     manifest = _parse_manifest(path, raw)
     present = {entry.name for entry in path.iterdir()} - {MANIFEST}
@@ -161,20 +167,27 @@ def _read_verified(path: Path) -> tuple[Manifest, dict[str, bytes], str]:
         raise BundleCorrupt(f"{path / name} does not belong to the bundle; remove it")
     files = {}
     for name, entry in manifest.files.items():
-        file = path / name
-        if name not in present or not file.is_file() or file.is_symlink():
-            raise BundleCorrupt(f"{file} is missing; publish the bundle again")
-        content = file.read_bytes()
-        if hashlib.sha256(content).hexdigest() != entry.sha256:
-            raise BundleCorrupt(
-                f"{file} has changed since it was published (its SHA-256 is not the manifest's); "
-                "publish the bundle again or promote another version"
-            )
-        files[name] = content
+        if name not in present:
+            raise BundleCorrupt(f"{path / name} is missing; publish the bundle again")
+        files[name] = _read_file(path / name, entry)
     for name in (MODEL, GOLDEN):
         if name not in files:
-            raise BundleCorrupt(f"{path / MANIFEST} lists no {name}")
+            raise BundleCorrupt(f"{path / MANIFEST} lists no {name}; publish the bundle again")
     return manifest, files, hashlib.sha256(raw).hexdigest()
+
+
+def _read_file(file: Path, entry: FileEntry) -> bytes:
+    if file.is_symlink() or not file.is_file():
+        raise BundleCorrupt(f"{file} is not a plain file; publish the bundle again")
+    # The size first: a file that has grown without bounds is not read.
+    if file.stat().st_size == entry.size:
+        content = file.read_bytes()
+        if hashlib.sha256(content).hexdigest() == entry.sha256:
+            return content
+    raise BundleCorrupt(
+        f"{file} has changed since it was published (its size or SHA-256 is not the manifest's); "
+        "publish the bundle again or promote another version"
+    )
 
 
 def _parse_manifest(path: Path, raw: bytes) -> Manifest:
@@ -191,63 +204,66 @@ def _parse_manifest(path: Path, raw: bytes) -> Manifest:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BundleCorrupt(f"{path / MANIFEST}: {where}: {first['msg']}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleCorrupt(f"{path / MANIFEST} is not JSON: {error}") from None
-
-
-class _PlainUnpickler(NumpyUnpickler):  # type: ignore[misc]
-    """Knows arrays and built-ins; any other class in the file is refused before it is looked up."""
-
-    _allowed = {  # noqa: RUF012 - a constant of the class
-        ("joblib.numpy_pickle", "NumpyArrayWrapper"): NumpyArrayWrapper,
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Look a class up among the allowed ones."""
-        try:
-            return self._allowed[module, name]
-        except KeyError:
-            raise BundleCorrupt(
-                f"model.joblib names {module}.{name}, which no Keepwell bundle holds"
-            ) from None
 
 
 def _parse_model(path: Path, content: bytes) -> Model:
     try:
-        parts = _PlainUnpickler("", io.BytesIO(content), ensure_native_byte_order=False).load()
+        parts = plain_pickle.read(content)
         if parts["columns"] != list(MODEL_COLUMNS):
             raise BundleUnsupported(
                 f"{path}: the model was trained on other features than this version computes; "
                 "train again with this version"
             )
         trees = FlatTrees(**parts["trees"])
-        if trees.n_families != len(FAMILIES):
+        families = [FAMILIES.index(family) for family in MODEL_FAMILIES]
+        if trees.families.tolist() != families or trees.n_families != len(FAMILIES):
             raise BundleUnsupported(f"{path}: the model has other reason families; train again")
         return Model(
-            lightgbm_text=parts["lightgbm_text"],
+            lightgbm_text=str(parts["lightgbm_text"]),
             trees=trees,
             population=Population(**parts["population"]),
             calibration=Calibration(**parts["calibration"]),
         )
-    except (BundleCorrupt, BundleUnsupported):
+    except BundleUnsupported:
         raise
+    except BundleCorrupt as error:
+        raise BundleCorrupt(f"{path / MODEL}: {error}") from None
+    except NotPlain as error:
+        raise BundleCorrupt(
+            f"{path / MODEL} holds {error}, which no bundle of Keepwell does; do not use it"
+        ) from None
     except Exception as error:  # whatever a malformed pickle makes joblib raise
-        raise BundleCorrupt(f"{path / MODEL} cannot be read: {type(error).__name__}") from error
+        raise BundleCorrupt(
+            f"{path / MODEL} cannot be read ({type(error).__name__}); publish the bundle again"
+        ) from error
 
 
 def _check_golden(path: Path, model: Model, content: bytes) -> None:
-    golden = json.loads(content)
-    if golden["columns"] != list(FEATURE_NAMES):
-        raise BundleUnsupported(f"{path / GOLDEN}: other features than this version computes")
-    rows = golden["rows"]
-    X = np.array([row["features"] for row in rows], dtype=np.float64)
+    try:
+        golden = json.loads(content)
+        if golden["columns"] != list(FEATURE_NAMES):
+            raise BundleUnsupported(
+                f"{path / GOLDEN}: other features than this version computes; train again"
+            )
+        rows = golden["rows"]
+        X = np.array([row["features"] for row in rows], dtype=np.float64)
+        expected = np.array([row["probability"] for row in rows], dtype=np.float64)
+        explained = np.array([row["contributions"] for row in rows], dtype=np.float64)
+        if X.shape != (len(rows), len(FEATURE_NAMES)) or not len(rows):
+            raise ValueError
+        if explained.shape != (len(rows), len(FAMILIES)):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise BundleCorrupt(
+            f"{path / GOLDEN} holds no rows to check the model with; publish the bundle again"
+        ) from None
     margin, contributions = model.trees.explain(model.population.transform(X))
     probability = model.calibration.apply(margin)
     off = max(
-        float(np.max(np.abs(probability - [row["probability"] for row in rows]))),
-        float(np.max(np.abs(contributions - [row["contributions"] for row in rows]))),
+        float(np.max(np.abs(probability - expected))),
+        float(np.max(np.abs(contributions - explained))),
     )
     if not off <= GOLDEN_TOLERANCE:
         raise BundleCorrupt(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from churn.compiled import compiled
+from churn.compiled import Booleans, Codes, Floats, Integers, compiled
 from churn.events import KIND_CODES, MICROSECONDS_PER_DAY, EventLog, Kind
 from churn.features import FEATURES, POSITION, FeatureSettings, feature_rows, mask_absent_feeds
 from training.config import Problem
@@ -40,9 +40,9 @@ class Snapshots:
         Identifiers.
     """
 
-    X: NDArray[np.float64]
-    as_of: NDArray[np.int64]
-    is_churn: NDArray[np.bool_]
+    X: Floats
+    as_of: Integers
+    is_churn: Booleans
     customer_id: NDArray[np.object_]
 
     def __len__(self) -> int:
@@ -54,11 +54,11 @@ class Snapshots:
         return [int(date) for date in np.unique(self.as_of)]
 
     @property
-    def is_one_time(self) -> NDArray[np.bool_]:
+    def is_one_time(self) -> Booleans:
         """Whether the customer had bought on one day only."""
         return np.asarray(self.X[:, POSITION["is_one_time_buyer"]] == 1.0)
 
-    def where(self, chosen: NDArray[np.bool_]) -> "Snapshots":
+    def where(self, chosen: Booleans) -> "Snapshots":
         """The chosen rows."""
         return Snapshots(
             self.X[chosen], self.as_of[chosen], self.is_churn[chosen], self.customer_id[chosen]
@@ -102,7 +102,7 @@ def collect(
     settings = FeatureSettings(problem.observation_window_days, problem.horizon_days)
     wanted = np.array(sorted(as_ofs), dtype=np.int64)
 
-    def rows_of(k: int) -> tuple[EventLog, NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    def rows_of(k: int) -> tuple[EventLog, Integers, Integers, Booleans]:
         log = ingested.bucket(k)
         return (log, *_rows(log, wanted, problem, everyone))
 
@@ -140,8 +140,8 @@ def collect(
 
 
 def _rows(
-    log: EventLog, as_ofs: NDArray[np.int64], problem: Problem, everyone: bool
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    log: EventLog, as_ofs: Integers, problem: Problem, everyone: bool
+) -> tuple[Integers, Integers, Booleans]:
     """The (customer, date) pairs to look at, and their labels."""
     day = MICROSECONDS_PER_DAY
     eligible = np.zeros((log.n_customers, len(as_ofs)), dtype=np.bool_)
@@ -157,7 +157,10 @@ def _rows(
 
 
 @compiled
-def _label(time, known_at, kind, offsets, as_ofs, look_back, lead, horizon, eligible, is_churn):
+def _label(
+    time: Integers, known_at: Integers, kind: Codes, offsets: Integers, as_ofs: Integers,
+    look_back: int, lead: int, horizon: int, eligible: Booleans, is_churn: Booleans,
+) -> None:  # fmt: skip
     for customer in range(len(offsets) - 1):
         for at in range(len(as_ofs)):
             as_of = as_ofs[at]

@@ -1,0 +1,95 @@
+"""Whether flat arrays are trees: compiled code follows their indices without looking."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from churn.errors import BundleCorrupt
+
+if TYPE_CHECKING:
+    from churn.trees import FlatTrees
+
+_TYPES = {
+    "families": np.int64,
+    "node_start": np.int64,
+    "leaf_start": np.int64,
+    "feature": np.int64,
+    "missing_type": np.int64,
+    "threshold": np.float64,
+    "default_left": np.bool_,
+    "left": np.int64,
+    "right": np.int64,
+    "node_count": np.float64,
+    "leaf_count": np.float64,
+    "leaf_value": np.float64,
+}
+
+
+def check(trees: "FlatTrees") -> None:
+    """Refuse arrays that are no trees.
+
+    Raises
+    ------
+    BundleCorrupt
+        Wrong types or lengths, an index out of range, a node that is nobody's child or that of
+        two, a number that is not finite.
+    """
+    for name, dtype in _TYPES.items():
+        array = getattr(trees, name)
+        if not (isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == 1):
+            raise _wrong(f"{name} is not a column of {np.dtype(dtype).name}")
+    _check_columns(trees)
+    _check_structure(trees)
+
+
+def _check_columns(trees: "FlatTrees") -> None:
+    n_nodes = len(trees.feature)
+    for name in ("missing_type", "threshold", "default_left", "left", "right", "node_count"):
+        if len(getattr(trees, name)) != n_nodes:
+            raise _wrong(f"{name} has another length than feature")
+    if len(trees.leaf_count) != len(trees.leaf_value):
+        raise _wrong("leaf_count has another length than leaf_value")
+    if not _within(trees.feature, 0, len(trees.families)):
+        raise _wrong("a node tests a feature that does not exist")
+    if type(trees.n_families) is not int or not _within(trees.families, 0, trees.n_families):
+        raise _wrong("a feature has a family that does not exist")
+    if not _within(trees.missing_type, 0, 3):
+        raise _wrong("missing_type is not one of 0, 1 and 2")
+    for name in ("threshold", "leaf_value", "node_count", "leaf_count"):
+        if not np.isfinite(getattr(trees, name)).all():
+            raise _wrong(f"{name} is not finite")
+    if not ((trees.node_count > 0).all() and (trees.leaf_count >= 0).all()):
+        raise _wrong("a count of training rows is negative, or none reached a node")
+
+
+def _check_structure(trees: "FlatTrees") -> None:
+    starts = {"node_start": len(trees.feature), "leaf_start": len(trees.leaf_value)}
+    for name, end in starts.items():
+        start = getattr(trees, name)
+        if len(start) == 0 or start[0] != 0 or start[-1] != end or (np.diff(start) < 0).any():
+            raise _wrong(f"{name} does not divide the ensemble into trees")
+    if len(trees.node_start) != len(trees.leaf_start):
+        raise _wrong("leaf_start has another length than node_start")
+    n_nodes, n_leaves = np.diff(trees.node_start), np.diff(trees.leaf_start)
+    if (n_leaves != n_nodes + 1).any():
+        raise _wrong("a tree does not have one leaf more than nodes")
+    for tree, first in enumerate(trees.node_start[:-1]):
+        own = slice(first, trees.node_start[tree + 1])
+        children = np.concatenate([trees.left[own], trees.right[own]])
+        # As many leaves as there are: each child but the root is named once, leaves as -1 - leaf.
+        expected = np.arange(-n_leaves[tree], n_nodes[tree])
+        expected = expected[expected != 0] if n_nodes[tree] else expected[:0]
+        if not np.array_equal(np.sort(children), expected):
+            raise _wrong("a node or leaf is nobody's child, or that of two")
+        # A child after its parent in the list: no path can return to where it was.
+        nodes = np.tile(np.arange(n_nodes[tree]), 2)
+        if (children[children >= 0] <= nodes[children >= 0]).any():
+            raise _wrong("a node comes before its parent")
+
+
+def _within(numbers: np.ndarray, low: int, high: int) -> bool:
+    return bool(((numbers >= low) & (numbers < high)).all())
+
+
+def _wrong(what: str) -> BundleCorrupt:
+    return BundleCorrupt(f"the model's trees are damaged: {what}; publish the bundle again")
