@@ -16,6 +16,9 @@ from churn.errors import KeepwellError
 from cli import backtest, check, init, models, openapi, score, serve, simulate, train
 from cli.output import complain
 
+_ended_by: list[int] = []
+"""Signals that told this process to end."""
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 for command in (init, simulate, check, train, backtest, score, serve, openapi):
     app.command(help=command.__doc__)(getattr(command, command.__name__.rpartition(".")[2]))
@@ -68,10 +71,14 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        complain(f"{type(error).__name__}: {error} (--debug shows where)")
-        return 1
-    if code == 130:
-        complain("interrupted")
+        # Libraries wrap the interruption of their work in errors of their own.
+        if not _ended_by:
+            complain(f"{type(error).__name__}: {error} (--debug shows where)")
+            return 1
+        code = 1
+    if _ended_by:
+        complain("interrupted" if _ended_by[0] == signal.SIGINT else "ended")
+        return 128 + _ended_by[0]
     return (code or 0) if given else 2
 
 
@@ -85,12 +92,16 @@ def _explained(error: KeepwellError | typer.TyperException) -> str:
 
 def _end(signum: int, frame: FrameType | None) -> NoReturn:
     """Leave by an exception, so that temporary files are removed on the way out."""
-    sys.exit(128 + signum)
+    _ended_by.append(signum)
+    raise KeyboardInterrupt
 
 
 def main() -> NoReturn:
     """Run the command line of this process."""
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A shell that starts a job in the background has it ignore Ctrl-C.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _end)
     sys.exit(run(sys.argv[1:]))
 
 
