@@ -101,8 +101,8 @@ class Registry:
 
     def _promoted(self) -> list[str]:
         try:
-            return (self.root / CURRENT).read_text(encoding="utf-8").split()
-        except FileNotFoundError:
+            return (self.root / CURRENT).read_text(encoding="utf-8", errors="replace").split()
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def _write_current(self, versions: list[str]) -> None:

@@ -113,7 +113,7 @@ class Scorer:
         contributions : bool
             Whether to explain as well.
         """
-        known = self._masked(X, self.feeds if feeds is None else feeds & self.feeds)
+        known = self._masked(X, feeds)
         silence = known[:, _SILENCE]
         status = np.full(len(X), STATUSES.index("insufficient_history"), dtype=np.int8)
         status[silence <= self.bundle.manifest.inactivity_days] = STATUSES.index("scored")
@@ -201,7 +201,7 @@ class Scorer:
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise UnknownFeature(
                     f"no such feature{hint} GET /v1/model lists the features",
-                    pointer=f"/features/{name}",
+                    pointer=f"/features/{name.replace('~', '~0').replace('/', '~1')}",
                     code="unknown_feature",
                 )
             X[0, POSITION[name]] = np.nan if number is None else number
@@ -232,6 +232,7 @@ class Scorer:
         warnings: list[str],
         missing: tuple[str, ...],
     ) -> CustomerScore:
+        X = self._masked(X, feeds)
         scores = self.score_matrix(X, feeds=feeds)
         status = STATUSES[scores.status[0]]
         why: tuple[Reason, ...] = ()
@@ -282,9 +283,10 @@ class Scorer:
         # The suggestion looks at the three main reasons however few the caller wants to read.
         return found[:max_reasons], suggest(named, band, found[:3], language)
 
-    def _masked(self, X: NDArray[np.float64], feeds: frozenset[Feed]) -> NDArray[np.float64]:
+    def _masked(self, X: NDArray[np.float64], feeds: frozenset[Feed] | None) -> NDArray[np.float64]:
+        """The features that both the model and the caller have; the others are missing."""
         known = np.array(X, dtype=np.float64)
-        mask_absent_feeds(known, feeds)
+        mask_absent_feeds(known, self.feeds if feeds is None else feeds & self.feeds)
         return known
 
 

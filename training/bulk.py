@@ -3,11 +3,13 @@
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 import numpy as np
@@ -17,12 +19,11 @@ from numpy.typing import NDArray
 
 from churn.bundle import load
 from churn.errors import BundleNotFound, ConfigError
-from churn.events import EventLog
 from churn.features import FEATURE_NAMES, features
 from churn.registry import Registry
 from churn.scoring import BANDS, STATUSES, MatrixScores, Scorer
 from churn.words import Language
-from training.calendar import instant
+from training.calendar import instant, moment
 from training.config import Config
 from training.ingest import ingest
 from training.progress import Progress, Silent
@@ -38,6 +39,8 @@ _REASON = pa.struct(
     ]
 )
 CHUNK = 65_536
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +102,23 @@ def score(
     with tempfile.TemporaryDirectory(prefix="keepwell-") as work:
         ingested = ingest(config, Path(work), now_us=instant(now), progress=progress)
         when = ingested.complete_until if as_of is None else instant(as_of)
+        if when > ingested.complete_until:
+            progress.note(
+                f"the log is complete until {moment(ingested.complete_until):%Y-%m-%d} only: "
+                f"as of {moment(when):%Y-%m-%d} everybody looks more silent than they are"
+            )
         progress.stage("scoring", ingested.n_buckets)
 
         def one(k: int) -> pa.Table:
-            return _score_log(scorer, ingested.bucket(k), when, reasons, language)
+            log = ingested.bucket(k)
+            X = features(log, when, scorer.settings)
+            scores = scorer.score_matrix(X, feeds=ingested.feeds, contributions=reasons > 0)
+            ids = pa.array(log.customer_ids, pa.string())
+            return _table(ids, scores, scorer, X, reasons, language)
 
         def tables() -> Iterator[pa.Table]:
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                for table in pool.map(one, range(ingested.n_buckets)):
+                for table in _bounded_map(pool, one, range(ingested.n_buckets)):
                     progress.advance()
                     yield table
 
@@ -128,8 +140,7 @@ def score_features(scorer: Scorer, source: Path, out: Path) -> BulkResult:
     """
     started = time.monotonic()
     _check_out(out)
-    file = pq.ParquetFile(source)
-    ids_of_chunks = file.iter_batches(batch_size=CHUNK)
+    batches = pq.ParquetFile(source).iter_batches(batch_size=CHUNK)
 
     def one(batch: pa.RecordBatch) -> pa.Table:
         X = np.full((batch.num_rows, len(FEATURE_NAMES)), np.nan)
@@ -141,7 +152,7 @@ def score_features(scorer: Scorer, source: Path, out: Path) -> BulkResult:
 
     def tables() -> Iterator[pa.Table]:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            yield from _bounded_map(pool, one, ids_of_chunks)
+            yield from _bounded_map(pool, one, batches)
 
     rows = write_tables(tables(), out, _schema(0))
     return BulkResult(rows, out, time.monotonic() - started)
@@ -164,14 +175,6 @@ def write_tables(tables: Iterator[pa.Table], out: Path, schema: pa.Schema) -> in
             _convert(scored, finished, schema)
         finished.replace(out)
     return rows
-
-
-def _score_log(
-    scorer: Scorer, log: EventLog, as_of: int, reasons: int, language: Language
-) -> pa.Table:
-    X = features(log, as_of, scorer.settings)
-    scores = scorer.score_matrix(X, contributions=reasons > 0)
-    return _table(pa.array(log.customer_ids, pa.string()), scores, scorer, X, reasons, language)
 
 
 def _table(
@@ -264,15 +267,13 @@ def _check_out(out: Path) -> None:
 
 
 def _bounded_map(
-    pool: ThreadPoolExecutor,
-    function: Callable[[pa.RecordBatch], pa.Table],
-    batches: Iterator[pa.RecordBatch],
+    pool: ThreadPoolExecutor, function: Callable[[T], pa.Table], items: Iterable[T]
 ) -> Iterator[pa.Table]:
-    """Map in order with only a few batches in memory."""
-    waiting = []
-    for batch in batches:
-        waiting.append(pool.submit(function, batch))
+    """Map in order with only a few results in memory, however slowly they are written."""
+    waiting: deque[Future[pa.Table]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
         if len(waiting) > (os.cpu_count() or 1):
-            yield waiting.pop(0).result()
-    for future in waiting:
-        yield future.result()
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

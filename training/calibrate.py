@@ -7,7 +7,7 @@ on it; if not, the booster learns from everything and its probabilities are left
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from churn.calibration import Calibration
+from training.calendar import moment
 from training.snapshots import Snapshots
 
 DATES = 3
@@ -94,18 +95,25 @@ def choose(
     low = float(np.quantile(resampled, 0.025))
     figures = (
         f"on {len(gains)} later date(s) Platt's map changed the log loss by {-gain:+.4f} "
-        f"(95% bound {-low:+.4f})"
+        f"(at 95% by {-low:+.4f} or better)"
     )
-    if low <= 0.0 or any(part.mean() <= 0.0 for part in gains):
-        return _because(none, f"none: {figures}, no sure gain")
+    if low <= 0.0:
+        return _because(none, f"none: {figures}, which may be chance")
+    worse = [date for (date, _, _), part in zip(held, gains, strict=False) if part.mean() <= 0.0]
+    if worse:
+        dates = ", ".join(f"{moment(date):%Y-%m-%d}" for date in sorted(worse))
+        return _because(none, f"none: {figures}, but raised it on {dates}")
     latest, margin, is_churn = held[0]
     return Choice(
-        _platt(margin, is_churn), frozenset({latest}), latest, f"Platt: {figures}, a sure gain"
+        _platt(margin, is_churn),
+        frozenset({latest}),
+        latest,
+        f"Platt: {figures}, and lowered it on each",
     )
 
 
 def _because(choice: Choice, evidence: str) -> Choice:
-    return Choice(choice.calibration, choice.held_out, choice.labels_end_by, evidence)
+    return replace(choice, evidence=evidence)
 
 
 def _one_sided(rows: Snapshots) -> bool:

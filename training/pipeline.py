@@ -19,15 +19,22 @@ from churn.manifest import Manifest
 from churn.population import MODEL_COLUMNS, MODEL_FAMILIES
 from churn.registry import Registry
 from training import model_card, report
-from training.backtest import BacktestResult, Judged, day_of, judge, labelled, mean_metrics
+from training.backtest import (
+    MODEL,
+    BacktestResult,
+    Judged,
+    day_of,
+    judge,
+    labelled,
+    mean_metrics,
+)
 from training.calendar import Calendar, instant, moment
 from training.config import Config
 from training.fit import Boosted, Fitted, fit
 from training.ingest import Ingested, ingest
-from training.packing import pack
+from training.packing import pack, thresholds
 from training.progress import Progress, Silent
 from training.report_data import Importance, ReportData, Snapshot
-from training.snapshots import Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,7 @@ def train(
         ingested = ingest(config, Path(work), now_us=instant(now), progress=progress)
         for line in ingested.usability.lines():
             progress.note(line)
+        quarantined = _keep_quarantine(config, ingested)
         calendar = Calendar.of(config, ingested)
         boosters: dict[int, Boosted] = {}
         test_date = calendar.last_test_date()
@@ -98,12 +106,11 @@ def train(
             seed=config.training.seed,
             boosters=boosters,
         )
-        quarantined = _keep_quarantine(config, ingested)
     progress.stage("writing the report")
     result = BacktestResult(config.problem.horizon_days, (judged,)).to_dict()
     metrics = mean_metrics(result)
     manifest, files = pack(config, ingested, fitted, reference, snapshots, metrics, now)
-    data = _report_data(config, ingested, judged, fitted, snapshots, manifest, now)
+    data = _report_data(config, ingested, judged, fitted, manifest, now)
     registry = Registry(models_dir)
     path = registry.publish(manifest, files | _pages(data))
     registry.promote(manifest.model_version)
@@ -124,7 +131,10 @@ def _keep_quarantine(config: Config, ingested: Ingested) -> Path | None:
     """Leave the rejected rows beside keepwell.toml: they are the analyst's, not the bundle's."""
     if ingested.usability.rows == ingested.usability.accepted:
         return None
-    return Path(shutil.copy(ingested.quarantine, config.base_dir / "quarantine.parquet"))
+    kept = config.base_dir / "quarantine.parquet"
+    partial = kept.with_name(f"{kept.name}.tmp")
+    shutil.copyfile(ingested.quarantine, partial)
+    return partial.replace(kept)
 
 
 def _report_data(
@@ -132,7 +142,6 @@ def _report_data(
     ingested: Ingested,
     judged: Judged,
     fitted: Fitted,
-    snapshots: Snapshots,
     manifest: Manifest,
     now: datetime,
 ) -> ReportData:
@@ -169,17 +178,15 @@ def _report_data(
             for at, family in enumerate(FAMILIES)
             if families[at] > 0
         },
-        thresholds={
-            "medium": manifest.thresholds.medium,
-            "high": manifest.thresholds.high,
-        },
+        thresholds=thresholds(judged.probabilities[MODEL]).model_dump(),
         calibration=judged.fitted.calibration.evidence,
         settings={name: str(setting) for name, setting in fitted.settings.items()},
         libraries=manifest.libraries,
         warnings=(
-            f"The published model was fitted in the same way on all snapshots up to "
-            f"{moment(snapshots.dates[-1]):%Y-%m-%d}; the figures on this page are those of the "
-            f"model fitted as of {moment(as_of):%Y-%m-%d}.",
+            "The figures and the limits of the bands on this page belong to a model made as of "
+            f"{moment(as_of):%Y-%m-%d}, from outcomes known by then. The published model was made "
+            f"in the same way as of {moment(ingested.complete_until):%Y-%m-%d}: it has also learnt "
+            "from the outcomes shown here, and has limits of its own.",
         ),
         data_fingerprint=ingested.fingerprint,
         seed=config.training.seed,
