@@ -1,0 +1,306 @@
+import itertools
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from churn.compiled import plain
+from churn.errors import BundleCorrupt, BundleUnsupported
+from churn.trees import FlatTrees, _explain, _margin
+
+FIXED = {"verbosity": -1, "num_threads": 1, "deterministic": True, "seed": 5, "min_data_in_leaf": 2}
+
+
+def booster(
+    X: np.ndarray, y: np.ndarray, trees: int = 8, data: dict[str, Any] | None = None, **more: Any
+) -> lgb.Booster:
+    parameters = {"objective": "binary", "num_leaves": 8, **FIXED, **more}
+    return lgb.train(parameters, lgb.Dataset(X, y, **(data or {})), num_boost_round=trees)
+
+
+def table(
+    seed: int, rows: int = 120, features: int = 5, missing: float = 0.2
+) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(rows, features)).round(1)  # ties, and exact zeros
+    y = (np.nan_to_num(X).sum(axis=1) + rng.normal(size=rows) > 0).astype(float)
+    X[rng.random(X.shape) < missing] = np.nan
+    return X, y
+
+
+def alone(features: int) -> list[int]:
+    """Every feature its own family."""
+    return list(range(features))
+
+
+@st.composite
+def models(draw: st.DrawFn) -> tuple[lgb.Booster, np.ndarray]:
+    """A booster and rows to score, with or without missing values in either."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    features = draw(st.integers(1, 6))
+    rows = draw(st.integers(10, 120))
+    X = rng.normal(size=(rows, features)).round(draw(st.integers(0, 3)))
+    y = rng.integers(0, 2, size=rows).astype(float)
+    if draw(st.booleans()):
+        y[:] = draw(st.sampled_from([0.0, 1.0]))
+    if draw(st.booleans()):
+        X[rng.random(X.shape) < 0.3] = np.nan
+    more = {
+        "num_leaves": draw(st.integers(2, 16)),
+        "use_missing": draw(st.booleans()),
+        "zero_as_missing": draw(st.booleans()),
+        "boost_from_average": draw(st.booleans()),
+        "objective": draw(st.sampled_from(["binary", "regression"])),
+        "min_sum_hessian_in_leaf": draw(st.sampled_from([1e-3, 1e6])),  # 1e6: single leaves
+    }
+    fresh = rng.normal(size=(20, features)).round(1)
+    fresh[rng.random(fresh.shape) < 0.3] = np.nan
+    return booster(X, y, draw(st.integers(1, 6)), **more), np.vstack([X[:10], fresh])
+
+
+@given(models())
+@settings(max_examples=40, deadline=None)
+def test_the_margin_is_lightgbms_to_the_last_bit(model: tuple[lgb.Booster, np.ndarray]) -> None:
+    trained, X = model
+    trees = FlatTrees.from_booster(trained, alone(X.shape[1]))
+    expected = trained.predict(X, raw_score=True)
+    assert np.array_equal(trees.margin(X), expected)
+    assert np.array_equal(trees.explain(X)[0], expected)
+
+
+@given(models())
+@settings(max_examples=40, deadline=None)
+def test_every_feature_its_own_family_gives_lightgbms_contributions(
+    model: tuple[lgb.Booster, np.ndarray],
+) -> None:
+    trained, X = model
+    trees = FlatTrees.from_booster(trained, alone(X.shape[1]))
+    expected = trained.predict(X, pred_contrib=True)
+    margin, contributions = trees.explain(X)
+    np.testing.assert_allclose(contributions, expected[:, :-1], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(trees.expected_margin, expected[:, -1], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        contributions.sum(axis=1) + trees.expected_margin, margin, rtol=0, atol=1e-9
+    )
+
+
+def test_deep_paths_over_many_features_are_exact_too() -> None:
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(800, 40))
+    y = (X @ rng.normal(size=40) > 0).astype(float)
+    trained = booster(X, y, trees=10, num_leaves=128, feature_fraction_bynode=0.2)
+    trees = FlatTrees.from_booster(trained, alone(40))
+    most = int(np.diff(trees._tables.slot_start).max())
+    assert most > 8  # else this asks nothing that the tables do not answer
+    assert trees._tables.table.nbytes < 10_000_000
+    expected = trained.predict(X[:50], pred_contrib=True)
+    _, contributions = trees.explain(X[:50])
+    np.testing.assert_allclose(contributions, expected[:, :-1], rtol=0, atol=1e-9)
+
+
+def value_of(trees: FlatTrees, row: np.ndarray, coalition: set[int]) -> float:
+    """The margin when only the families of a coalition are known: cover-weighted descent."""
+
+    def descend(tree: int, node: int) -> float:
+        if node < 0:
+            return float(trees.leaf_value[trees.leaf_start[tree] - 1 - node])
+        at = trees.node_start[tree] + node
+        left, right = int(trees.left[at]), int(trees.right[at])
+        if int(trees.families[trees.feature[at]]) in coalition:
+            number = row[trees.feature[at]]
+            if math.isnan(number):
+                goes_left = bool(trees.default_left[at])
+                if trees.missing_type[at] == 0:
+                    goes_left = bool(trees.threshold[at] >= 0.0)
+            else:
+                goes_left = bool(number <= trees.threshold[at])
+            return descend(tree, left if goes_left else right)
+
+        def count(child: int) -> float:
+            if child < 0:
+                return float(trees.leaf_count[trees.leaf_start[tree] - 1 - child])
+            return float(trees.node_count[trees.node_start[tree] + child])
+
+        total = count(left) + count(right)
+        return (count(left) * descend(tree, left) + count(right) * descend(tree, right)) / total
+
+    return sum(
+        descend(tree, 0 if trees.node_start[tree + 1] > trees.node_start[tree] else -1)
+        for tree in range(len(trees.node_start) - 1)
+    )
+
+
+@pytest.mark.parametrize("families", [[0, 0, 1, 1, 2], [0, 1, 0, 2, 1], [0, 0, 0, 0, 0]])
+def test_family_values_are_shapley_values_over_all_coalitions(families: list[int]) -> None:
+    X, y = table(3)
+    trees = FlatTrees.from_booster(booster(X, y, trees=4), families)
+    n = max(families) + 1
+    _, contributions = trees.explain(X[:5])
+    for row, found in zip(X[:5], contributions, strict=True):
+        for family in range(n):
+            others = [other for other in range(n) if other != family]
+            shapley = 0.0
+            for size in range(n):
+                weight = math.factorial(size) * math.factorial(n - 1 - size) / math.factorial(n)
+                for coalition in itertools.combinations(others, size):
+                    known = set(coalition)
+                    gain = value_of(trees, row, known | {family}) - value_of(trees, row, known)
+                    shapley += weight * gain
+            assert found[family] == pytest.approx(shapley, abs=1e-12)
+
+
+def test_a_family_that_no_split_tests_contributes_exactly_nothing() -> None:
+    X, y = table(4)
+    X[:, 2] = 1.0
+    trees = FlatTrees.from_booster(booster(X, y), alone(5))
+    assert (trees.explain(X)[1][:, 2] == 0.0).all()
+
+
+def test_a_booster_of_no_splits_gives_the_base_rate() -> None:
+    X, y = table(5, rows=30)
+    trained = booster(X, y, trees=1, min_data_in_leaf=1000)
+    trees = FlatTrees.from_booster(trained, alone(5))
+    margin, contributions = trees.explain(X)
+    assert np.array_equal(margin, trained.predict(X, raw_score=True))
+    assert (margin == trees.expected_margin).all()
+    assert (contributions == 0.0).all()
+
+
+def test_no_rows_give_no_results() -> None:
+    X, y = table(6)
+    margin, contributions = FlatTrees.from_booster(booster(X, y), alone(5)).explain(X[:0])
+    assert margin.shape == (0,)
+    assert contributions.shape == (0, 5)
+
+
+def test_the_plain_python_source_gives_the_bits_of_the_compiled() -> None:
+    X, y = table(7)
+    trees = FlatTrees.from_booster(booster(X, y), [0, 1, 2, 0, 1])
+    split = (
+        trees.node_start, trees.leaf_start, trees.feature, trees.missing_type, trees.threshold,
+        trees.default_left,
+    )  # fmt: skip
+    margin = np.empty(len(X))
+    plain(_margin)(X, *split, trees.left, trees.right, trees.leaf_value, margin)
+    assert np.array_equal(margin, trees.margin(X))
+    explained = np.empty(len(X))
+    contributions = np.zeros((len(X), 3))
+    plain(_explain)(X, *split, trees.leaf_value, trees._tables, explained, contributions)
+    assert np.array_equal(explained, margin)
+    assert np.array_equal(contributions, trees.explain(X)[1])
+
+
+def test_threads_that_share_the_trees_agree() -> None:
+    X, y = table(8, rows=400)
+    trees = FlatTrees.from_booster(booster(X, y, trees=30), alone(5))
+    alone_ = trees.explain(X)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda _: trees.explain(X), range(16)))
+    for margin, contributions in together:
+        assert np.array_equal(margin, alone_[0])
+        assert np.array_equal(contributions, alone_[1])
+
+
+def test_one_row_has_the_bits_it_has_among_many() -> None:
+    X, y = table(9)
+    trees = FlatTrees.from_booster(booster(X, y), alone(5))
+    margin, contributions = trees.explain(X)
+    for row in range(10):
+        one_margin, one = trees.explain(X[row : row + 1])
+        assert one_margin[0] == margin[row]
+        assert np.array_equal(one[0], contributions[row])
+
+
+def test_linear_trees_are_refused() -> None:
+    X, y = table(10, missing=0.0)
+    with pytest.raises(BundleUnsupported, match="linear"):
+        FlatTrees.from_booster(
+            booster(X, y, objective="regression", data={"params": {"linear_tree": True}},
+                    linear_tree=True), alone(5)
+        )  # fmt: skip
+
+
+def test_categorical_splits_are_refused() -> None:
+    X, y = table(11, missing=0.0)
+    X[:, 0] = np.arange(len(X)) % 7
+    y = (X[:, 0] % 2).astype(float)
+    trained = booster(X, y, data={"categorical_feature": [0]}, min_data_per_group=2)
+    with pytest.raises(BundleUnsupported, match="categorical"):
+        FlatTrees.from_booster(trained, alone(5))
+
+
+def test_several_classes_are_refused() -> None:
+    X, _ = table(12)
+    trained = booster(X, np.arange(len(X)) % 3, objective="multiclass", num_class=3)
+    with pytest.raises(BundleUnsupported, match="classes"):
+        FlatTrees.from_booster(trained, alone(5))
+
+
+def test_averaged_trees_are_refused() -> None:
+    X, y = table(13)
+    trained = booster(X, y, boosting="rf", bagging_freq=1, bagging_fraction=0.5)
+    with pytest.raises(BundleUnsupported, match="averages"):
+        FlatTrees.from_booster(trained, alone(5))
+
+
+@pytest.fixture(scope="module")
+def sound() -> FlatTrees:
+    X, y = table(14)
+    return FlatTrees.from_booster(booster(X, y), alone(5))
+
+
+def with_entry(array: np.ndarray, at: int, value: Any) -> np.ndarray:
+    changed = array.copy()
+    changed[at] = value
+    return changed
+
+
+DAMAGE: dict[str, tuple[str, Any]] = {
+    "a feature that does not exist": ("feature", lambda t: with_entry(t.feature, 0, 5)),
+    "a negative feature": ("feature", lambda t: with_entry(t.feature, 0, -1)),
+    "a family that does not exist": ("families", lambda t: with_entry(t.families, 0, 5)),
+    "a child out of range": ("left", lambda t: with_entry(t.left, 0, 10_000)),
+    "a leaf out of range": ("right", lambda t: with_entry(t.right, 0, -10_000)),
+    "a node that is its own child": ("left", lambda t: with_entry(t.left, 0, 0)),
+    "two parents": ("left", lambda t: with_entry(t.left, 0, t.right[0])),
+    "an unknown kind of missing": ("missing_type", lambda t: with_entry(t.missing_type, 0, 3)),
+    "an infinite leaf": ("leaf_value", lambda t: with_entry(t.leaf_value, 0, np.inf)),
+    "a threshold that is none": ("threshold", lambda t: with_entry(t.threshold, 0, np.nan)),
+    "a node no row reached": ("node_count", lambda t: with_entry(t.node_count, 0, 0.0)),
+    "a negative count": ("leaf_count", lambda t: with_entry(t.leaf_count, 0, -1.0)),
+    "a shorter column": ("default_left", lambda t: t.default_left[:-1]),
+    "fewer counts than leaves": ("leaf_count", lambda t: t.leaf_count[:-1]),
+    "trees that overlap": ("node_start", lambda t: with_entry(t.node_start, 1, 10_000)),
+    "a tree without an end": ("leaf_start", lambda t: t.leaf_start[:-1]),
+    "no trees at all": ("node_start", lambda t: t.node_start[:0]),
+    "another type": ("threshold", lambda t: t.threshold.astype(np.float32)),
+    "a list": ("left", lambda t: t.left.tolist()),
+    "a table": ("right", lambda t: t.right.reshape(1, -1)),
+    "families without a number": ("n_families", lambda t: 2.5),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_arrays_that_are_no_trees_are_refused_by_name(sound: FlatTrees, damage: str) -> None:
+    name, make = DAMAGE[damage]
+    with pytest.raises(BundleCorrupt, match=r"the model's trees are damaged: .+; publish"):
+        replace(sound, **{name: make(sound)})
+
+
+def test_sound_arrays_are_restored_from_their_dictionary(sound: FlatTrees) -> None:
+    X, _ = table(15)
+    assert np.array_equal(FlatTrees(**sound.to_dict()).margin(X), sound.margin(X))
+
+
+def test_nodes_that_are_each_others_children_are_refused() -> None:
+    X, y = table(16)
+    trees = FlatTrees.from_booster(booster(X, y, trees=1, num_leaves=4), alone(5))
+    assert len(trees.left) == 3
+    with pytest.raises(BundleCorrupt, match="before its parent"):
+        replace(trees, left=np.array([-1, 2, 1]), right=np.array([-2, -3, -4]))
