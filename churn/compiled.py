@@ -5,9 +5,11 @@ source: no fastmath, no `**`, no prefix sums (ADR 0001).
 """
 
 import contextlib
+import hashlib
 import importlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar, cast
 
@@ -36,10 +38,42 @@ def compiled(function: F) -> F:
     """
     if numba is None:
         return function
+    if _KEPT_IN is None:
+        return cast(F, numba.njit(nogil=True)(function))
+    elsewhere, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(_KEPT_IN)
     try:
         return cast(F, numba.njit(nogil=True, cache=True)(function))
-    except RuntimeError:  # Numba found no writable place for its cache
+    except RuntimeError:  # Numba cannot tell where the source lies
         return cast(F, numba.njit(nogil=True)(function))
+    finally:
+        numba.config.CACHE_DIR = elsewhere
+
+
+def _kept_in() -> Path | None:
+    """Where machine code is kept: a folder of its own for each state of this package's sources.
+
+    Numba looks for changes only in the file of the kernel that is called, not in the files of the
+    kernels that it calls in turn: after a change in one of these it would run the old code.
+    """
+    here = Path(__file__).resolve().parent
+    sources = hashlib.sha256()
+    for path in sorted(here.rglob("*.py")):
+        sources.update(path.read_bytes())
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    for base in [Path(chosen)] if chosen else [here / "__pycache__", _user_cache()]:
+        folder = base / f"kernels-{sources.hexdigest()[:16]}"
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                return folder
+    return None
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "keepwell"
+
+
+_KEPT_IN = _kept_in() if HAS_NUMBA else None
 
 
 def plain(function: F) -> F:

@@ -4,7 +4,7 @@ import math
 
 from churn.compiled import Floats, Integers, compiled
 from churn.events import Feed
-from churn.features.collect import DAY
+from churn.features.collect import DAY, NEXT_TO_NOTHING
 from churn.features.definition import Family, Feature
 
 
@@ -88,16 +88,17 @@ def cheque(
         cheque_deviation = math.sqrt(squares / n) / average_cheque
     average_last_3_cheques = last_3 / min(n, 3)
     last_cheque_ratio = nan
-    if n >= 2:
+    if n >= 2 and before_last / (n - 1) > NEXT_TO_NOTHING:
         last_cheque_ratio = last_cheque / (before_last / (n - 1))
     earlier_average_cheque = nan
     last_3_cheques_ratio = nan
     if n >= 4:
         earlier_average_cheque = before_last_3 / (n - 3)
-        last_3_cheques_ratio = average_last_3_cheques / earlier_average_cheque
+        if earlier_average_cheque > NEXT_TO_NOTHING:
+            last_3_cheques_ratio = average_last_3_cheques / earlier_average_cheque
     spend_ratio_90d = nan
     tenure = (as_of - order_time[0]) / DAY
-    if tenure >= 180.0 and before_90d > 0.0:
+    if tenure >= 180.0 and before_90d / (tenure - 90.0) * 90.0 > NEXT_TO_NOTHING:
         spend_ratio_90d = spend_90d / (before_90d / (tenure - 90.0) * 90.0)
     return (
         average_cheque,

@@ -10,6 +10,8 @@ from churn.events import KIND_CODES, MICROSECONDS_PER_DAY, Kind
 
 PURCHASE = KIND_CODES[Kind.PURCHASE]
 DAY = MICROSECONDS_PER_DAY
+NEXT_TO_NOTHING = 1e-6
+"""Money below this is no norm to measure by: the quotient could be infinite."""
 
 
 @compiled

@@ -86,16 +86,19 @@ def complaints(
                 open_cases += 1
         elif kind[i] == RESOLVED:
             code = case[i]
-            opened = -1
+            closes = False
+            opened = 0
             if code < 0:
                 if open_without_case > 0:
+                    closes = True
                     opened = first_open_without_case
                     open_without_case = 0
             elif case_row[code] == row:
                 case_row[code] = -1
+                closes = True
                 opened = case_opened[code]
                 open_cases -= 1
-            if opened >= 0:
+            if closes:
                 last_resolution_days = (t - opened) / DAY
                 resolution_days += last_resolution_days
                 resolved += 1

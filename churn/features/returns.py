@@ -4,7 +4,7 @@ import math
 
 from churn.compiled import Codes, Floats, Integers, compiled
 from churn.events import KIND_CODES, Feed, Kind
-from churn.features.collect import DAY
+from churn.features.collect import DAY, NEXT_TO_NOTHING
 from churn.features.definition import Family, Feature
 
 RETURN = KIND_CODES[Kind.RETURN]
@@ -75,7 +75,7 @@ def returns(
         if order_amount[i] == order_amount[i]:
             spent += order_amount[i]
     returned_amount_share = nan
-    if spent > 0.0:
+    if spent > NEXT_TO_NOTHING:
         returned_amount_share = returned_amount / spent
     returns_per_order = nan
     if n_orders > 0:

@@ -1,0 +1,65 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import churn.compiled
+
+CALLED = """
+from shop.compiled import compiled
+
+@compiled
+def price(n):
+    return n * {factor}
+"""
+KERNEL = """
+from shop.compiled import compiled
+from shop.called import price
+
+@compiled
+def total(n):
+    return price(n) + 1
+
+if __name__ == "__main__":
+    print(total(10), len(total.stats.cache_hits))
+"""
+
+
+def run(folder: Path, **settings: str) -> list[str]:
+    kept = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-m", "shop.kernel"],
+        cwd=folder, env=kept | settings, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout.split()
+
+
+def shop(folder: Path) -> Path:
+    package = folder / "shop"
+    package.mkdir()
+    shutil.copy(churn.compiled.__file__, package / "compiled.py")
+    (package / "called.py").write_text(CALLED.format(factor=2))
+    (package / "kernel.py").write_text(KERNEL)
+    return package
+
+
+def test_machine_code_is_kept_until_any_kernel_of_the_package_changes(tmp_path: Path) -> None:
+    package = shop(tmp_path)
+    assert run(tmp_path) == ["21", "0"]
+    assert run(tmp_path) == ["21", "1"]
+    (package / "called.py").write_text(CALLED.format(factor=3))
+    assert run(tmp_path) == ["31", "0"]
+
+
+def test_machine_code_is_kept_where_the_setting_says(tmp_path: Path) -> None:
+    shop(tmp_path)
+    run(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "kept"))
+    assert list((tmp_path / "kept").rglob("*.nbi"))
+    assert run(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "kept")) == ["21", "1"]
+
+
+def test_without_a_place_to_keep_it_the_kernel_still_runs(tmp_path: Path) -> None:
+    shop(tmp_path)
+    (tmp_path / "file").touch()
+    assert run(tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "file")) == ["21", "0"]
