@@ -1,0 +1,232 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from churn import bundle
+from churn.errors import BundleCorrupt, BundleNotFound
+from churn.manifest import Manifest
+from churn.registry import CURRENT, Registry
+from tests.support import small_model
+
+
+def version(n: int) -> str:
+    return f"2026-11-{n:02d}T00-00-00Z-abcd"
+
+
+def made(n: int) -> tuple[Manifest, dict[str, bytes]]:
+    manifest, files = small_model()
+    return manifest.model_copy(update={"model_version": version(n)}), files
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """Three versions, the second of them current."""
+    registry = Registry(tmp_path / "models")
+    for n in (1, 2, 3):
+        registry.publish(*made(n))
+    registry.promote(version(1))
+    registry.promote(version(2))
+    return registry
+
+
+def test_nothing_is_there_before_the_first_publication(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "models")
+    assert registry.versions() == []
+    assert registry.current() is None
+    assert not registry.root.exists()
+
+
+def test_publishing_does_not_promote(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "models")
+    path = registry.publish(*made(1))
+    assert path == registry.path(version(1)) == registry.root / version(1)
+    assert registry.versions() == [version(1)]
+    assert registry.current() is None
+    assert bundle.load(path).version == version(1)
+
+
+def test_a_published_bundle_can_be_read_by_other_users(registry: Registry) -> None:
+    assert registry.path(version(1)).stat().st_mode & 0o755 == 0o755
+    assert (registry.root / CURRENT).stat().st_mode & 0o777 == 0o644
+
+
+def test_versions_are_listed_oldest_first(registry: Registry) -> None:
+    (registry.root / ".publishing-abandoned").mkdir()
+    (registry.root / "notes").mkdir()
+    assert registry.versions() == [version(1), version(2), version(3)]
+
+
+def test_a_version_is_never_overwritten(registry: Registry) -> None:
+    with pytest.raises(BundleCorrupt, match=rf"{version(1)} exists already"):
+        registry.publish(*made(1))
+    assert bundle.load(registry.path(version(1))).version == version(1)
+
+
+def test_a_publication_that_fails_leaves_nothing(registry: Registry) -> None:
+    manifest, files = made(4)
+    with pytest.raises(FileNotFoundError):
+        registry.publish(manifest, files | {"sub/file": b"x"})
+    assert registry.versions() == [version(1), version(2), version(3)]
+    assert sorted(entry.name for entry in registry.root.iterdir()) == [
+        *(version(n) for n in (1, 2, 3)),
+        CURRENT,
+    ]
+
+
+def test_promoting_makes_current(registry: Registry) -> None:
+    registry.promote(version(3))
+    assert registry.current() == version(3)
+
+
+def test_rolling_back_goes_back_one_promotion_at_a_time(registry: Registry) -> None:
+    registry.promote(version(3))
+    assert registry.rollback() == version(2)
+    assert registry.current() == version(2)
+    assert registry.rollback() == version(1)
+    with pytest.raises(BundleNotFound, match="no version before"):
+        registry.rollback()
+    assert registry.current() == version(1)
+
+
+def test_promoting_again_does_not_count_twice(registry: Registry) -> None:
+    registry.promote(version(2))
+    assert registry.rollback() == version(1)
+
+
+def test_an_unknown_version_is_named_with_those_there_are(registry: Registry) -> None:
+    with pytest.raises(BundleNotFound) as error:
+        registry.promote("2020-01-01T00-00-00Z-none")
+    assert "2020-01-01T00-00-00Z-none" in str(error.value)
+    assert version(3) in str(error.value)
+    assert registry.current() == version(2)
+
+
+@pytest.mark.parametrize("outside", ["../outside", "..", ".", "", "/tmp", ".publishing-x", CURRENT])
+def test_a_version_cannot_point_out_of_the_registry(registry: Registry, outside: str) -> None:
+    elsewhere = Registry(registry.root.parent / "elsewhere").publish(*made(9))
+    elsewhere.rename(registry.root.parent / "outside")
+    with pytest.raises(BundleNotFound):
+        registry.path(outside)
+    with pytest.raises(BundleNotFound):
+        registry.promote(outside)
+    assert registry.current() == version(2)
+
+
+def test_a_damaged_version_is_not_promoted(registry: Registry) -> None:
+    (registry.path(version(3)) / bundle.MODEL).write_bytes(b"damaged")
+    with pytest.raises(BundleCorrupt, match="has changed"):
+        registry.promote(version(3))
+    assert registry.current() == version(2)
+
+
+def test_a_damaged_version_is_not_rolled_back_to(registry: Registry) -> None:
+    (registry.path(version(1)) / bundle.MODEL).write_bytes(b"damaged")
+    with pytest.raises(BundleCorrupt, match="has changed"):
+        registry.rollback()
+    assert registry.current() == version(2)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00", b"../outside\n"])
+def test_a_spoilt_pointer_is_no_version(registry: Registry, content: bytes) -> None:
+    (registry.root / CURRENT).write_bytes(content)
+    current = registry.current()
+    if current is not None:
+        with pytest.raises(BundleNotFound):
+            registry.path(current)
+    registry.promote(version(3))
+    assert registry.current() == version(3)
+
+
+PUBLISH_FOREVER = """
+import sys
+from pathlib import Path
+from churn.bundle import GOLDEN, MODEL, load
+from churn.registry import Registry
+registry = Registry(Path(sys.argv[1]))
+first = load(registry.path(registry.current()))
+files = {name: (registry.path(first.version) / name).read_bytes() for name in (MODEL, GOLDEN)}
+print("ready", flush=True)
+for n in range(10_000):
+    manifest = first.manifest.model_copy(update={"model_version": f"{sys.argv[2]}-{n:05d}"})
+    registry.publish(manifest, files)
+    registry._write_current([manifest.model_version])
+"""
+
+
+def test_a_kill_in_the_middle_leaves_whole_versions_and_a_whole_pointer(tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "models")
+    registry.publish(*made(1))
+    registry.promote(version(1))
+    checked: set[str] = set()
+    for attempt in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-c", PUBLISH_FOREVER, str(registry.root), f"v{attempt}"],
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.02 + 0.013 * attempt)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        current = registry.current()
+        assert current in registry.versions()
+        for published in set(registry.versions()) - checked:
+            assert bundle.load(registry.path(published)).version == published
+            checked.add(published)
+    assert len(checked) > 1  # it was killed at work, not before
+    assert all(name.startswith("v") or name == version(1) for name in registry.versions())
+
+
+def test_readers_always_find_a_whole_current_version(registry: Registry) -> None:
+    failures: list[BaseException] = []
+    found: set[str] = set()
+    done = threading.Event()
+
+    def read() -> None:
+        try:
+            while not done.is_set():
+                current = registry.current()
+                assert current is not None
+                assert registry.path(current).is_dir()
+                found.add(current)
+        except BaseException as error:
+            failures.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for n in range(12):
+        registry.promote(version(1 + n % 3))
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert failures == []
+    assert len(found) > 1
+
+
+def test_the_pointer_is_flushed_before_it_is_renamed(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    real_fsync, real_replace = os.fsync, Path.replace
+
+    def fsync(handle: int) -> None:
+        done.append("flush")
+        real_fsync(handle)
+
+    def replace(self: Path, target: Path) -> Path:
+        done.append("rename")
+        return real_replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    registry.promote(version(3))
+    assert done == ["flush", "rename", "flush"]
