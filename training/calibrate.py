@@ -18,7 +18,7 @@ from churn.calibration import Calibration
 from training.calendar import moment
 from training.snapshots import Snapshots
 
-DATES = 3
+DATES = 3  # two verdicts: one date alone misleads
 MIN_ROWS = 500
 
 Floats = NDArray[np.float64]
@@ -78,7 +78,7 @@ def choose(
         held.append((date, margins(date, there), there.is_churn))
         earlier = [known for known in snapshots.dates if known + window <= date]
         date = max(earlier)
-    if len(held) < 2:
+    if len(held) < DATES:
         return _because(none, "none: too few labelled dates to compare calibrations on")
 
     # Newest first: each date but the oldest is judged with the map of the one before it.
