@@ -32,8 +32,8 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
         prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
         inline = re.findall(r"`((?:keepwell|make) [^`]+)`", prose)
         for line in (*"\n".join(blocks).splitlines(), *inline):
-            words = shlex.split(line.removeprefix("$ "), comments=True)
-            if words and Path(words[0]).name in {"keepwell", "make"}:
+            if re.match(r"(?:\$ )?(?:\S*/)?(?:keepwell|make)\b", line):
+                words = shlex.split(line.removeprefix("$ "), comments=True)
                 yield f"{page.name}: {line}", [Path(words[0]).name, *words[1:]]
 
 
@@ -108,6 +108,18 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+def test_the_first_request_is_the_one_that_make_run_sends_and_its_answer_has_its_form() -> None:
+    readme = (ROOT / "README.md").read_text()
+    script = (ROOT / "examples" / "cdnow" / "run.py").read_text()
+    request = re.search(r'REQUEST = """(.*?)"""', script, re.DOTALL)
+    assert request is not None
+    assert f"-d '{request[1]}'" in readme
+    answer = json.loads(re.findall(r"^```json\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)[0])
+    contract = json.loads((ROOT / "openapi" / "openapi.json").read_text())
+    assert set(answer) == set(contract["components"]["schemas"]["Score"]["properties"])
+    assert answer["customer_id"] == json.loads(request[1])["customer_id"]
 
 
 def test_the_map_names_every_package() -> None:
