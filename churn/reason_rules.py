@@ -112,8 +112,8 @@ RULES: tuple[Rule, ...] = (
         "single_purchase_silence", Family.SILENCE, "days_since_last_purchase", None,
         lambda row: row["is_one_time_buyer"] == 1,
         ("days_since_last_purchase",),
-        {"en": "{days_since_last_purchase:days} since the only purchase",
-         "ru": "{days_since_last_purchase:days} с единственной покупки"},
+        {"en": "{days_since_last_purchase:days} since the only day with a purchase",
+         "ru": "{days_since_last_purchase:days} с единственного дня с покупкой"},
     ),
     Rule(
         "long_silence", Family.SILENCE, "silence_over_own_gap", 1.0,
@@ -225,11 +225,11 @@ RULES: tuple[Rule, ...] = (
          "ru": "покупает только в одной-двух категориях (всего {categories_total:number})"},
     ),
     Rule(
-        "one_time_buyer", Family.TENURE, "purchase_days_total", None,
+        "one_time_buyer", Family.TENURE, "is_one_time_buyer", None,
         lambda row: row["is_one_time_buyer"] == 1,
         ("tenure_days",),
-        {"en": "bought once, {tenure_days:days} ago",
-         "ru": "одна покупка, {tenure_days:days} назад"},
+        {"en": "bought on one day only, {tenure_days:days} ago",
+         "ru": "покупки только в один день, {tenure_days:days} назад"},
     ),
     Rule(
         "short_relationship", Family.TENURE, "tenure_days", None,
