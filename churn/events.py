@@ -5,10 +5,11 @@ One table, whatever the source: who (`customer_id`), when (`occurred_at`, `known
 order, so that a sum over a customer's events gives the same bits whoever computes it.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,15 @@ MICROSECONDS_PER_DAY = 86_400_000_000
 
 class Kind(StrEnum):
     """What happened. The position in this list is the kind's stable code in columnar form."""
+
+    code: int
+
+    def __new__(cls, value: str) -> Self:
+        """Number the kinds as they are listed."""
+        kind = str.__new__(cls, value)
+        kind._value_ = value
+        kind.code = len(cls.__members__)
+        return kind
 
     PURCHASE = "purchase"
     RETURN = "return"
@@ -32,7 +42,7 @@ class Kind(StrEnum):
     REWARD = "reward"
 
 
-KIND_CODES: dict[str, int] = {kind.value: code for code, kind in enumerate(Kind)}
+KIND_CODES: dict[str, int] = {kind.value: kind.code for kind in Kind}
 
 
 class Feed(StrEnum):
@@ -139,61 +149,96 @@ def canonical(events: Iterable[Event]) -> list[Event]:
     the first to be known is kept.
     """
     kept: list[Event] = []
-    seen_ids: set[str] = set()
-    seen_content: set[tuple[object, ...]] = set()
-    for event in sorted(events, key=_sort_key):
-        if event.event_id is not None:
-            if event.event_id in seen_ids:
-                continue
-            seen_ids.add(event.event_id)
-        else:
-            content = event[:10]
-            if content in seen_content:
-                continue
-            seen_content.add(content)
-        kept.append(event)
+    seen: set[str] = set()
+    for run in _runs(sorted(events, key=_moment)):
+        for event in run if len(run) == 1 else _distinct(sorted(run, key=_sort_key)):
+            event_id = event.event_id
+            if event_id is not None:
+                if event_id in seen:
+                    continue
+                seen.add(event_id)
+            kept.append(event)
     return kept
 
 
 def customer_log(customer_id: str, events: Iterable[Event]) -> EventLog:
-    """The columnar form of one customer's events, repeats dropped."""
+    """The columnar form of one customer's events, repeats dropped.
+
+    Two blocks of numbers are filled at once, which takes half the time of an array per column
+    (`python -m benchmarks customer`).
+    """
     kept = canonical(events)
-    nan = float("nan")
+    columns = [*zip(*kept, strict=True)] if kept else [()] * len(Event._fields)
+    time, kind, order, amount, value, quantity, discount, category, case, _, _, known_at = columns
+    if known_at.count(None) < len(known_at):
+        known_at = tuple(
+            t if known is None else known for t, known in zip(time, known_at, strict=True)
+        )
+    else:
+        known_at = time
+    whole = np.array(
+        [time, known_at, _codes(order), _codes(case), _codes(category)], dtype=np.int64
+    )
+    nan = math.nan
+    numbers = (amount, value, quantity, discount)
+    real = np.array(
+        [[nan if x is None else x for x in column] for column in numbers], dtype=np.float64
+    )
     return EventLog(
         customer_ids=np.array([customer_id], dtype=object),
         offsets=np.array([0, len(kept)], dtype=np.int64),
-        time=np.array([e.occurred_at for e in kept], dtype=np.int64),
-        known_at=np.array(
-            [e.occurred_at if e.known_at is None else e.known_at for e in kept], dtype=np.int64
-        ),
-        kind=np.array([KIND_CODES[e.kind] for e in kept], dtype=np.int8),
-        amount=np.array([nan if e.amount is None else e.amount for e in kept], dtype=np.float64),
-        value=np.array([nan if e.value is None else e.value for e in kept], dtype=np.float64),
-        quantity=np.array(
-            [nan if e.quantity is None else e.quantity for e in kept], dtype=np.float64
-        ),
-        discount=np.array(
-            [nan if e.discount is None else e.discount for e in kept], dtype=np.float64
-        ),
-        order=_codes(e.order_id for e in kept),
-        case=_codes(e.case_id for e in kept),
-        category=_codes(e.category for e in kept),
+        time=whole[0],
+        known_at=whole[1],
+        kind=np.array([k.code for k in kind], dtype=np.int8),
+        amount=real[0],
+        value=real[1],
+        quantity=real[2],
+        discount=real[3],
+        order=whole[2],
+        case=whole[3],
+        category=whole[4],
     )
 
 
+def _moment(event: Event) -> tuple[int, int]:
+    """What decides between almost all events of a customer."""
+    return event[0], event[1].code
+
+
+def _runs(events: list[Event]) -> Iterator[list[Event]]:
+    """Cut sorted events into those of one moment and kind: only these can repeat each other."""
+    start = 0
+    for at in range(1, len(events) + 1):
+        if at < len(events):
+            one, other = events[start], events[at]
+            if one[0] == other[0] and one[1] is other[1]:
+                continue
+        yield events[start:at]
+        start = at
+
+
+def _distinct(events: list[Event]) -> Iterator[Event]:
+    """Drop the events without an `event_id` whose content an earlier one of these has."""
+    seen: set[tuple[object, ...]] = set()
+    for event in events:
+        if event.event_id is None:
+            content = event[:10]
+            if content in seen:
+                continue
+            seen.add(content)
+        yield event
+
+
 def _sort_key(event: Event) -> tuple[object, ...]:
-    """Nulls first, kinds by their code: the order of `ORDER BY ... NULLS FIRST` in ingest."""
+    """Nulls first, kinds by their code: the order of `training.canonical_order`."""
     return (
         event.occurred_at,
-        KIND_CODES[event.kind],
+        event.kind.code,
         *((field is not None, field if field is not None else 0) for field in event[2:11]),
         event.occurred_at if event.known_at is None else event.known_at,
     )
 
 
-def _codes(names: Iterable[str | None]) -> NDArray[np.int64]:
-    codes: dict[str, int] = {}
-    return np.array(
-        [-1 if name is None else codes.setdefault(name, len(codes)) for name in names],
-        dtype=np.int64,
-    )
+def _codes(names: Iterable[str | None]) -> list[int]:
+    codes: dict[str | None, int] = {None: -1}
+    return [codes.setdefault(name, len(codes) - 1) for name in names]
