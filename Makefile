@@ -4,9 +4,6 @@
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
-# Threads that wait should not spin on cores that others need.
-export OMP_WAIT_POLICY ?= passive
-
 VENV ?= .venv
 PORT ?= 8000
 HOST ?= 127.0.0.1

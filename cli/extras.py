@@ -1,6 +1,5 @@
 """Training is an extra: say how to get it rather than that an import failed."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 

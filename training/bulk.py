@@ -246,7 +246,7 @@ def _convert(scored: Path, out: Path, schema: pa.Schema) -> None:
         texts = ""
         if "reasons" in schema.names:
             texts = (
-                ", array_to_string(list_transform(reasons, lambda r: r.text), '; ') AS reasons,"
+                ", array_to_string(list_transform(reasons, lambda r: r.text), ' | ') AS reasons,"
                 " action"
             )
         connection.execute(
