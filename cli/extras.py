@@ -23,9 +23,6 @@ def training_extra() -> Iterator[None]:
     ExtraMissing
         A library that only training needs is not installed.
     """
-    # LightGBM's threads otherwise spin while they wait for each other: on two cores shared with
-    # other work, training on 1,200 customers took 85 s instead of 22. Read when libgomp is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         yield
     except ModuleNotFoundError as error:
