@@ -33,6 +33,7 @@ from churn.features import (
     silence,
     tenure,
 )
+from tests.feature_catalogue import PAGE, page
 from tests.random_logs import AS_OF, DAY, log_of, random_histories
 
 MODULES = (
@@ -353,3 +354,10 @@ def test_any_history_gives_finite_numbers_and_the_same_bits_compiled_and_plain(
     for name, one, other in zip(FEATURE_NAMES, compiled[0], plain[0], strict=True):
         assert bits(one) == bits(other), name
         assert not np.isinf(one), name
+
+
+def test_the_page_of_features_is_that_of_the_registry() -> None:
+    written = PAGE.read_text(encoding="utf-8")
+    assert written == page(), "run `python -m tests.feature_catalogue`"
+    for feature in FEATURES:
+        assert written.count(f"| `{feature.name}`") == 1
