@@ -9,7 +9,7 @@ _DIRECTIONS = {+1: "a rise", -1: "a fall", 0: "-"}
 
 
 def page() -> str:
-    """The whole page: what is written before the first table stays, the tables are the registry's."""
+    """The page: what is written before the first table stays, the tables come from the registry."""
     parts = [PAGE.read_text(encoding="utf-8").split("\n\n## ")[0]]
     for family in Family:
         own = [feature for feature in FEATURES if feature.family is family]
