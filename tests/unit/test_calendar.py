@@ -1,0 +1,125 @@
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from churn.errors import TooLittleData
+from churn.events import MICROSECONDS_PER_DAY as DAY
+from training.calendar import MAX_SNAPSHOTS, Calendar, instant, moment
+from training.config import from_mapping
+
+FIRST = instant(datetime(2020, 1, 1, tzinfo=UTC))
+
+
+@dataclass
+class Log:
+    """As much of an ingested log as a calendar asks about."""
+
+    first_event: int
+    complete_until: int
+
+
+def calendar(days: float, **problem: int) -> Calendar:
+    """The calendar of a log of so many days from 2020-01-01."""
+    training = {"snapshot_every_days": problem.pop("every")} if "every" in problem else {}
+    config = from_mapping(
+        {
+            "events": {"query": "SELECT 1"},
+            "problem": {"horizon_days": 60, **problem},
+            "training": training,
+        },
+        Path("keepwell.toml"),
+    )
+    return Calendar.of(config, Log(FIRST, FIRST + int(days * DAY)))  # type: ignore[arg-type]
+
+
+def day(date: int) -> int:
+    assert (date - FIRST) % DAY == 0
+    return (date - FIRST) // DAY
+
+
+def test_instants_and_moments_are_inverse_to_the_microsecond() -> None:
+    now = datetime(2026, 11, 21, 18, 3, 11, 123456, tzinfo=UTC)
+    assert moment(instant(now)) == now
+    assert instant(datetime(1969, 12, 31, tzinfo=UTC)) == -DAY
+    assert instant(now + timedelta(microseconds=1)) == instant(now) + 1
+
+
+def test_the_last_training_label_ends_when_the_model_is_made() -> None:
+    dates = calendar(365).training_dates(FIRST + 300 * DAY)
+    assert day(dates[-1]) == 240
+    assert all(date + 60 * DAY <= FIRST + 300 * DAY for date in dates)
+
+
+def test_the_lead_time_is_part_of_the_label() -> None:
+    dates = calendar(365, lead_time_days=10).training_dates(FIRST + 300 * DAY)
+    assert day(dates[-1]) == 230
+
+
+def test_snapshots_stand_a_quarter_of_the_horizon_apart_unless_told_otherwise() -> None:
+    made_at = FIRST + 300 * DAY
+    assert [day(date) for date in calendar(365).training_dates(made_at)] == list(range(60, 241, 15))
+    assert [day(date) for date in calendar(365, every=70).training_dates(made_at)] == [
+        100,
+        170,
+        240,
+    ]
+
+
+def test_the_earliest_snapshot_has_a_horizon_of_history() -> None:
+    assert [day(date) for date in calendar(365).training_dates(FIRST + 120 * DAY)] == [60]
+
+
+def test_a_long_log_gives_only_so_many_snapshots() -> None:
+    assert len(calendar(3000).training_dates(FIRST + 3000 * DAY)) == MAX_SNAPSHOTS
+
+
+def test_the_test_date_leaves_one_whole_horizon() -> None:
+    assert day(calendar(365).last_test_date()) == 305
+    assert day(calendar(365, lead_time_days=5).last_test_date()) == 300
+
+
+def test_the_label_of_the_test_date_may_touch_the_logs_end_and_no_more() -> None:
+    known = calendar(365)
+    known.check_test_date(FIRST + 305 * DAY)
+    with pytest.raises(TooLittleData) as error:
+        known.check_test_date(FIRST + 305 * DAY + 1)
+    message = str(error.value)
+    assert "complete until 2020-12-31" in message
+    assert "the last possible date is 2020-11-01" in message
+
+
+def test_the_shortest_log_is_three_horizons() -> None:
+    assert day(calendar(180).last_test_date()) == 120
+    with pytest.raises(TooLittleData) as error:
+        calendar(179).last_test_date()
+    message = str(error.value)
+    assert "spans 179 days" in message
+    assert "needs 180" in message
+    assert "1 days too short" in message
+    assert "horizon_days" in message
+
+
+@pytest.mark.parametrize(("days", "short"), [(100, 80), (179.5, 1), (0.2, 180)])
+def test_the_message_tells_by_how_much_the_log_falls_short(days: float, short: int) -> None:
+    with pytest.raises(TooLittleData, match=f"it is {short} days too short"):
+        calendar(days).last_test_date()
+
+
+def test_a_date_before_which_nothing_can_be_learnt_is_refused() -> None:
+    with pytest.raises(TooLittleData, match="20 days too short to learn from") as error:
+        calendar(365).check_test_date(FIRST + 100 * DAY)
+    assert "labels must end by 2020-04-10" in str(error.value)
+    assert "begins on 2020-01-01" in str(error.value)
+
+
+def test_every_message_is_one_line() -> None:
+    for wrong in (
+        lambda: calendar(10).last_test_date(),
+        lambda: calendar(365).check_test_date(FIRST + 400 * DAY),
+        lambda: calendar(365).training_dates(FIRST),
+    ):
+        with pytest.raises(TooLittleData) as error:
+            wrong()
+        assert "\n" not in str(error.value)
