@@ -7,7 +7,7 @@ the end of that window.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -99,25 +99,65 @@ def collect(
         Told of each bucket.
     """
     progress = progress or Silent()
-    settings = FeatureSettings(problem.observation_window_days, problem.horizon_days)
-    wanted = np.array(sorted(as_ofs), dtype=np.int64)
-
-    def rows_of(k: int) -> tuple[EventLog, Integers, Integers, Booleans]:
-        log = ingested.bucket(k)
-        return (log, *_rows(log, wanted, problem, everyone))
-
     share = 1.0
     if max_rows is not None:
         progress.stage("counting eligible customers", ingested.n_buckets)
+        wanted = np.array(sorted(as_ofs), dtype=np.int64)
         total = 0
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for _, customers, _, _ in pool.map(rows_of, range(ingested.n_buckets)):
-                total += len(customers)
+            for rows in pool.map(
+                lambda k: len(_rows(ingested.bucket(k), wanted, problem, everyone)[0]),
+                range(ingested.n_buckets),
+            ):
+                total += rows
                 progress.advance()
         share = min(1.0, max_rows / max(total, 1))
+    parts = list(
+        by_bucket(
+            ingested, as_ofs, problem,
+            everyone=everyone, share=share, seed=seed, progress=progress,
+        )
+    )  # fmt: skip
+    columns = (
+        np.concatenate([part.as_of for part in parts]),
+        np.concatenate([part.is_churn for part in parts]),
+        np.concatenate([part.customer_id for part in parts]),
+    )
+    X = np.empty((len(columns[0]), len(FEATURES)), dtype=np.float64)
+    at = len(X)
+    while parts:  # a part is given back once it is copied, so the matrix is never held twice
+        part = parts.pop()
+        at -= len(part)
+        X[at : at + len(part)] = part.X
+    return Snapshots(X, *columns)
+
+
+def by_bucket(
+    ingested: Ingested,
+    as_ofs: Sequence[int],
+    problem: Problem,
+    *,
+    everyone: bool = False,
+    share: float = 1.0,
+    seed: int = 7,
+    progress: Progress | None = None,
+) -> Iterator[Snapshots]:
+    """Compute the snapshots bucket by bucket, for what need not hold them all at once.
+
+    Parameters
+    ----------
+    ingested, as_ofs, problem, everyone, seed, progress
+        As `collect`.
+    share : float
+        Keep this random part of the rows, in (0, 1].
+    """
+    progress = progress or Silent()
+    settings = FeatureSettings(problem.observation_window_days, problem.horizon_days)
+    wanted = np.array(sorted(as_ofs), dtype=np.int64)
 
     def one(k: int) -> Snapshots:
-        log, customers, dates, is_churn = rows_of(k)
+        log = ingested.bucket(k)
+        customers, dates, is_churn = _rows(log, wanted, problem, everyone)
         if share < 1.0:
             kept = np.random.default_rng([seed, k]).random(len(customers)) < share
             customers, dates, is_churn = customers[kept], dates[kept], is_churn[kept]
@@ -126,17 +166,10 @@ def collect(
         return Snapshots(X, dates, is_churn, log.customer_ids[customers])
 
     progress.stage("computing features", ingested.n_buckets)
-    parts = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for part in pool.map(one, range(ingested.n_buckets)):
-            parts.append(part)
             progress.advance()
-    return Snapshots(
-        X=np.concatenate([part.X for part in parts]).reshape(-1, len(FEATURES)),
-        as_of=np.concatenate([part.as_of for part in parts]),
-        is_churn=np.concatenate([part.is_churn for part in parts]),
-        customer_id=np.concatenate([part.customer_id for part in parts]),
-    )
+            yield part
 
 
 def _rows(
