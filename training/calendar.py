@@ -68,7 +68,7 @@ class Calendar:
         if not dates:
             short = -(-(earliest - latest) // MICROSECONDS_PER_DAY)
             raise TooLittleData(
-                f"the log is {short} days too short to learn from: it begins on "
+                f"the log is {_days(short)} too short to learn from: it begins on "
                 f"{moment(self.first_event):%Y-%m-%d} and labels must end by "
                 f"{moment(made_at):%Y-%m-%d}; choose a smaller [problem] horizon_days or "
                 "bring a longer history"
@@ -90,9 +90,9 @@ class Calendar:
             span = (self.complete_until - self.first_event) // MICROSECONDS_PER_DAY
             need = (self.history + 2 * self.window) // MICROSECONDS_PER_DAY
             raise TooLittleData(
-                f"the log spans {span} days, but learning and judging a horizon of "
-                f"{(self.window) // MICROSECONDS_PER_DAY} days needs {need}: it is "
-                f"{-(-short // MICROSECONDS_PER_DAY)} days too short; choose a smaller "
+                f"the log spans {_days(span)}, but learning and judging a horizon of "
+                f"{_days(self.window // MICROSECONDS_PER_DAY)} needs {_days(need)}: it is "
+                f"{_days(-(-short // MICROSECONDS_PER_DAY))} too short; choose a smaller "
                 "[problem] horizon_days or bring a longer history"
             )
         return date
@@ -113,3 +113,7 @@ class Calendar:
                 f"the last possible date is {last:%Y-%m-%d}"
             )
         self.training_dates(as_of)
+
+
+def _days(n: int) -> str:
+    return f"{n} day" if n == 1 else f"{n} days"

@@ -1,0 +1,145 @@
+"""Scores as a table, and as the file that a program or a manager reads."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from churn.scoring import BANDS, STATUSES, MatrixScores, Scorer
+from churn.words import Language
+
+_REASON = pa.struct(
+    [
+        ("code", pa.string()),
+        ("family", pa.string()),
+        ("contribution", pa.float64()),
+        ("share", pa.float64()),
+        ("text", pa.string()),
+    ]
+)
+
+
+def schema(reasons: int) -> pa.Schema:
+    """Columns of the scores, with reasons and action if any reasons are wanted."""
+    fields = [
+        ("customer_id", pa.string()),
+        ("status", pa.string()),
+        ("churn_probability", pa.float64()),
+        ("risk_band", pa.string()),
+    ]
+    if reasons > 0:
+        fields += [("reasons", pa.list_(_REASON)), ("action", pa.string())]
+    return pa.schema([*fields, ("model_version", pa.string())])
+
+
+def scored_table(
+    customer_id: pa.Array,
+    scores: MatrixScores,
+    scorer: Scorer,
+    X: NDArray[np.float64],
+    reasons: int,
+    language: Language,
+) -> pa.Table:
+    """Table the scores of n customers.
+
+    Parameters
+    ----------
+    customer_id : Array of string, length n
+        Identifiers.
+    scores : MatrixScores
+        With contributions if reasons are wanted.
+    scorer : Scorer
+        What gave them.
+    X : ndarray of float64, shape (n, n_features)
+        The loop features that were scored.
+    reasons : int
+        At most so many per customer.
+    language : {"en", "ru"}
+        Of the texts.
+    """
+    columns = {
+        "customer_id": customer_id,
+        "status": pa.array(np.array(STATUSES, dtype=object)[scores.status], pa.string()),
+        "churn_probability": pa.array(scores.probability, from_pandas=True),
+        "risk_band": pa.array(np.array([*BANDS, None], dtype=object)[scores.band], pa.string()),
+    }
+    if reasons > 0 and scores.contributions is not None:
+        why: list[list[dict[str, object]]] = []
+        action: list[str | None] = []
+        for row in range(len(X)):
+            if scores.band[row] < 0:
+                why.append([])
+                action.append(None)
+                continue
+            found, suggested = scorer.explain_row(
+                X[row],
+                scores.contributions[row],
+                BANDS[scores.band[row]],
+                max_reasons=reasons,
+                language=language,
+            )
+            why.append(
+                [
+                    {
+                        "code": reason.code,
+                        "family": reason.family.value,
+                        "contribution": reason.contribution,
+                        "share": reason.share,
+                        "text": reason.text,
+                    }
+                    for reason in found
+                ]
+            )
+            action.append(suggested.code)
+        columns["reasons"] = pa.array(why, pa.list_(_REASON))
+        columns["action"] = pa.array(action, pa.string())
+    columns["model_version"] = pa.array([scorer.bundle.version] * len(X), pa.string())
+    return pa.table(columns, schema=schema(reasons))
+
+
+def write(tables: Iterator[pa.Table], out: Path, columns: pa.Schema) -> int:
+    """Write tables to `out` under a temporary name, then rename; return the number of rows."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    rows = 0
+    with tempfile.TemporaryDirectory(prefix=".keepwell-", dir=out.parent) as folder:
+        scored = Path(folder) / "scored.parquet"
+        with pq.ParquetWriter(scored, columns, compression="zstd") as writer:
+            for table in tables:
+                writer.write_table(table)
+                rows += table.num_rows
+        finished = Path(folder) / f"finished{out.suffix}"
+        if out.suffix == ".parquet":
+            scored.rename(finished)
+        else:
+            _convert(scored, finished, columns)
+        finished.replace(out)
+    return rows
+
+
+def _convert(scored: Path, out: Path, columns: pa.Schema) -> None:
+    """CSV for a manager (riskiest first, reasons as one text) or NDJSON for a program."""
+    with duckdb.connect(config={"temp_directory": str(out.parent)}) as connection:
+        if out.suffix == ".ndjson":
+            connection.execute(f"COPY (FROM '{_quoted(scored)}') TO '{_quoted(out)}' (FORMAT json)")
+            return
+        texts = ""
+        if "reasons" in columns.names:
+            texts = (
+                ", array_to_string(list_transform(reasons, lambda r: r.text), ' | ') AS reasons,"
+                " action"
+            )
+        connection.execute(
+            "COPY (SELECT customer_id, status, round(churn_probability, 4) AS churn_probability,"
+            f" risk_band{texts} FROM '{_quoted(scored)}'"
+            f" ORDER BY churn_probability DESC NULLS LAST, customer_id) TO '{_quoted(out)}'"
+            " (FORMAT csv, HEADER)"
+        )
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
