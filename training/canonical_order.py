@@ -4,8 +4,6 @@ Customer, time and kind decide between almost all events, and as whole numbers t
 only what they leave tied, such as the lines of one order, is compared by everything else.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -44,30 +42,39 @@ def canonical_order(rows: pa.Table, customer: NDArray[np.int32]) -> NDArray[np.i
         customer[order[1:]] == customer[order[:-1]]
     )
     tied = np.flatnonzero(same[1:] | same[:-1])
-    if len(tied):
-        group = np.cumsum(~same[tied])
-        keys = [key for key in _keys(rows.take(pa.array(order[tied]))) if _decides(key, group)]
-        if keys:
-            order[tied] = order[tied][np.lexsort([*reversed(keys), group])]
+    group = np.cumsum(~same[tied])
+    for name in FIELDS[2:]:
+        if len(tied) == 0:
+            break
+        if name in rows.column_names:
+            key = _key(rows.column(name).take(pa.array(order[tied])), name)
+            if not _differs(key, group).any():
+                continue
+            by_key = np.lexsort([key, group])
+            order[tied] = order[tied][by_key]
+            apart = np.r_[True, _differs(key[by_key], group) | (group[1:] != group[:-1]), True]
+            left = ~(apart[1:] & apart[:-1])
+            tied, group = tied[left], np.cumsum(apart[:-1])[left]
     return order
 
 
-def _keys(rows: pa.Table) -> Iterator[NDArray[np.float64] | NDArray[np.int64]]:
-    """Each field after the kind as numbers in its own order, what is missing first."""
-    for name in FIELDS[2:]:
-        if name not in rows.column_names:
-            continue
-        column = rows.column(name).combine_chunks()
-        if name in IDENTIFIERS:
-            coded = column.dictionary_encode()
-            ascending = pc.array_sort_indices(coded.dictionary).to_numpy()
-            rank = np.full(len(ascending) + 1, -1, dtype=np.int64)
-            rank[ascending] = np.arange(len(ascending))
-            yield rank[coded.indices.fill_null(-1).to_numpy()]
-        else:
-            # No event holds an infinite number, so nothing lies before what is missing.
-            yield column.fill_null(-np.inf if column.type == pa.float64() else -1).to_numpy()
+def _key(column: pa.ChunkedArray, name: str) -> NDArray[np.float64] | NDArray[np.int64]:
+    """Return a field as numbers in its own order, what is missing first."""
+    if name in IDENTIFIERS:
+        coded = column.combine_chunks().dictionary_encode()
+        ascending = pc.array_sort_indices(coded.dictionary).to_numpy()
+        rank = np.full(len(ascending) + 1, -1, dtype=np.int64)  # the last entry is that of -1
+        rank[ascending] = np.arange(len(ascending))
+        ranks: NDArray[np.int64] = rank[coded.indices.fill_null(-1).to_numpy()]
+        return ranks
+    # No event holds an infinite number, so nothing lies before what is missing.
+    lowest = -np.inf if column.type == pa.float64() else -1
+    numbers: NDArray[np.float64] | NDArray[np.int64] = column.fill_null(lowest).to_numpy()
+    return numbers
 
 
-def _decides(key: NDArray[np.float64] | NDArray[np.int64], group: NDArray[np.int64]) -> bool:
-    return bool(((key[1:] != key[:-1]) & (group[1:] == group[:-1])).any())
+def _differs(
+    key: NDArray[np.float64] | NDArray[np.int64], group: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Whether each entry but the first differs from the one before it in its group."""
+    return np.asarray((key[1:] != key[:-1]) & (group[1:] == group[:-1]))
