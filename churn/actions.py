@@ -87,11 +87,14 @@ _BY_FAMILY: dict[Family, tuple[str, str]] = {
     Family.CHEQUE: ("gift_threshold", "agent_call"),
     Family.FREQUENCY: ("one_question", "exclusive_access"),
     Family.SILENCE: ("reorder_reminder", "exclusive_access"),
-    Family.TENURE: ("second_order_guide", "second_order_free_delivery"),
+    Family.TENURE: ("reorder_reminder", "exclusive_access"),
     Family.ENGAGEMENT: ("other_channel", "other_channel"),
     Family.DISCOUNT: ("points", "points"),
     Family.ASSORTMENT: ("category_picks", "category_picks"),
 }
+# Whatever of these is the reason, what a one-time buyer lacks is the second order.
+_ONE_TIME = (Family.SILENCE, Family.FREQUENCY, Family.TENURE)
+_SECOND_ORDER = ("second_order_guide", "second_order_free_delivery")
 # Service comes before marketing: these are acted on first even when another reason weighs more.
 _FIRST = (Family.COMPLAINTS, Family.RETURNS)
 
@@ -128,11 +131,10 @@ def suggest(row: Row, band: str, reasons: Sequence[Reason], language: Language) 
         return _action("survey", "no_reason", language)
     served_first = [reason for reason in reasons if reason.family in _FIRST]
     reason = (served_first or list(reasons))[0]
-    if reason.family is Family.SILENCE and row["is_one_time_buyer"] == 1:
-        code = _BY_FAMILY[Family.TENURE][band == "high"]
-    else:
-        code = _BY_FAMILY[reason.family][band == "high"]
-    return _action(code, "reason", language, reason.text)
+    by_band = _BY_FAMILY[reason.family]
+    if reason.family in _ONE_TIME and row["is_one_time_buyer"] == 1:
+        by_band = _SECOND_ORDER
+    return _action(by_band[band == "high"], "reason", language, reason.text)
 
 
 def catalogue(language: Language) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """What a bundle says of itself: `manifest.json`, typed."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from churn.events import Feed
 from churn.features import Family
@@ -47,6 +47,12 @@ class Thresholds(_Strict):
 
     medium: float = Field(ge=0, le=1)
     high: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.medium > self.high:
+            raise ValueError("medium must not be above high")
+        return self
 
 
 class Manifest(_Strict):

@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,59 +20,16 @@ from churn.features import (
     mask_absent_feeds,
 )
 from churn.reasons import Reason, reasons
+from churn.scores import BANDS, STATUSES, CustomerScore, MatrixScores
 from churn.words import Language
 
-STATUSES = ("scored", "lapsed", "insufficient_history")
-BANDS = ("low", "medium", "high")
+__all__ = ["BANDS", "FAMILY_FEEDS", "STATUSES", "CustomerScore", "MatrixScores", "Scorer"]
+
 _SILENCE = POSITION["days_since_last_purchase"]
 # Each family's features come from one feed, so a family is absent when its feed is.
 FAMILY_FEEDS: tuple[Feed, ...] = tuple(
     next(feature.feed for feature in FEATURES if feature.family is family) for family in FAMILIES
 )
-
-
-@dataclass(frozen=True, slots=True)
-class MatrixScores:
-    """Scores of n customers, as columns.
-
-    Attributes
-    ----------
-    status : ndarray of int8, shape (n,)
-        Position in `STATUSES`; only ``scored`` rows have numbers in the other columns.
-    probability, margin : ndarray of float64, shape (n,)
-        Calibrated probability of churn in (0, 1); log-odds before calibration. NaN if not scored.
-    band : ndarray of int8, shape (n,)
-        Position in `BANDS`, -1 if not scored.
-    contributions : ndarray of float64, shape (n, n_families), or None
-        Log-odds per family, zero for a family whose feed is absent.
-    base : ndarray of float64, shape (n,), or None
-        The margin of the average customer; with the contributions it sums to the margin.
-    """
-
-    status: NDArray[np.int8]
-    probability: NDArray[np.float64]
-    margin: NDArray[np.float64]
-    band: NDArray[np.int8]
-    contributions: NDArray[np.float64] | None
-    base: NDArray[np.float64] | None
-
-
-@dataclass(frozen=True, slots=True)
-class CustomerScore:
-    """One customer's score, reasons and suggestion; `as_of` in microseconds since 1970 UTC."""
-
-    customer_id: str
-    status: str
-    churn_probability: float | None
-    risk_band: str | None
-    horizon_days: int
-    reasons: tuple[Reason, ...]
-    action: Action | None
-    model_version: str
-    as_of: int
-    warnings: tuple[str, ...]
-    features_missing: tuple[str, ...]
-    features_out_of_range: tuple[str, ...]
 
 
 class Scorer:

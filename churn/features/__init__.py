@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from churn.compiled import plain
+from churn.compiled import HAS_NUMBA, plain
 from churn.events import MICROSECONDS_PER_DAY, EventLog, Feed
 from churn.features import (
     assortment,
@@ -138,7 +138,7 @@ def feature_rows(
     ]
     window = settings.observation_window_days * MICROSECONDS_PER_DAY
     horizon = settings.horizon_days * MICROSECONDS_PER_DAY
-    if compiled:
+    if compiled and HAS_NUMBA:
         out = np.empty((len(customers), len(FEATURES)), dtype=np.float64)
         kernel.write_rows(*[*columns, window, horizon, *scratch, out])
         return out

@@ -3,7 +3,7 @@ from typing import get_args
 
 import pytest
 
-from churn.actions import _BY_FAMILY, CATALOGUE, catalogue, suggest
+from churn.actions import _BY_FAMILY, _SECOND_ORDER, CATALOGUE, catalogue, suggest
 from churn.features import FAMILIES, FEATURE_NAMES, Family
 from churn.reasons import Reason
 from churn.words import Language
@@ -56,12 +56,15 @@ def test_the_weightiest_reason_decides_otherwise() -> None:
     assert suggest(row(), "high", found, "en").code == "category_picks"
 
 
-def test_a_one_time_buyers_silence_is_answered_with_the_second_order() -> None:
-    found = [reason(Family.SILENCE)]
+@pytest.mark.parametrize("family", [Family.SILENCE, Family.FREQUENCY, Family.TENURE])
+def test_only_a_one_time_buyer_is_led_to_a_second_order(family: Family) -> None:
+    found = [reason(family)]
     assert suggest(row(is_one_time_buyer=1), "medium", found, "en").code == "second_order_guide"
     once = suggest(row(is_one_time_buyer=1), "high", found, "en")
     assert once.code == "second_order_free_delivery"
-    assert suggest(row(is_one_time_buyer=0), "medium", found, "en").code == "reorder_reminder"
+    for band in ("medium", "high"):
+        for buyer in (row(is_one_time_buyer=0), row()):
+            assert "second_order" not in suggest(buyer, band, found, "en").code
 
 
 def test_without_a_reason_the_customer_is_asked() -> None:
@@ -83,6 +86,6 @@ def test_the_catalogue_has_words_in_the_language(language: Language) -> None:
 
 
 def test_every_action_of_the_catalogue_can_be_suggested() -> None:
-    by_reason = {code for pair in _BY_FAMILY.values() for code in pair}
+    by_reason = {code for pair in (*_BY_FAMILY.values(), _SECOND_ORDER) for code in pair}
     assert by_reason | {"none", "resolve_complaint", "survey"} == set(CATALOGUE)
     assert set(_BY_FAMILY) == set(FAMILIES)

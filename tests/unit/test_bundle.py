@@ -144,6 +144,7 @@ MANIFEST_CHANGES: dict[str, tuple[str, Callable[[dict[str, Any]], None]]] = {
         "model_version", lambda m: m.update(model_version="../../etc"),
     ),
     "a probability above one": ("high", lambda m: m["thresholds"].update(high=1.5)),
+    "bands out of order": ("thresholds", lambda m: m["thresholds"].update(medium=1.0)),
     "an unknown feed": ("feeds", lambda m: m.update(feeds=["orders", "horoscopes"])),
     "no horizon": ("horizon_days", lambda m: m.update(horizon_days=0)),
 }  # fmt: skip
