@@ -1,4 +1,7 @@
+import os
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -379,3 +382,34 @@ def test_money_is_told_in_the_businesss_currency(scorer: Scorer) -> None:
     ]
     assert texts
     assert all("RUB" in text for text in texts)
+
+
+SCORE_WITHOUT_NUMBA = """
+import sys
+from pathlib import Path
+import numpy as np
+from churn.bundle import load
+from churn.compiled import HAS_NUMBA
+from churn.scoring import Scorer
+assert not HAS_NUMBA
+scores = Scorer(load(Path(sys.argv[1]))).score_matrix(np.load(sys.argv[2]))
+np.save(sys.argv[3], np.column_stack([scores.probability, scores.contributions]))
+"""
+
+
+def test_without_numba_the_scores_are_the_same_bits(
+    scorer: Scorer, published: Path, tmp_path: Path
+) -> None:
+    X = rows(scorer, 12)
+    np.save(tmp_path / "rows.npy", X)
+    bundle = Registry(published).path(scorer.bundle.version)
+    files = [str(path) for path in (bundle, tmp_path / "rows.npy", tmp_path / "scores.npy")]
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCORE_WITHOUT_NUMBA, *files],
+        check=True,
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"KEEPWELL_NUMBA": "0"},
+    )
+    scores = scorer.score_matrix(X)
+    expected = np.column_stack([scores.probability, scores.contributions])
+    assert np.load(tmp_path / "scores.npy").tobytes() == expected.tobytes()
