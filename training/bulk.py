@@ -28,7 +28,7 @@ from training.progress import Progress, Silent
 from training.score_files import schema, scored_table, write
 
 FORMATS = ("parquet", "csv", "ndjson")
-CHUNK = 65_536
+CHUNK = 16_384
 
 T = TypeVar("T")
 
@@ -130,7 +130,8 @@ def score_features(scorer: Scorer, source: Path, out: Path) -> BulkResult:
     """
     started = time.monotonic()
     _check_out(out)
-    batches = pq.ParquetFile(source).iter_batches(batch_size=CHUNK)
+    # Buffering ahead would keep all that was read of the file in memory.
+    batches = pq.ParquetFile(source, pre_buffer=False).iter_batches(batch_size=CHUNK)
 
     def one(batch: pa.RecordBatch) -> pa.Table:
         X = np.full((batch.num_rows, len(FEATURE_NAMES)), np.nan)
