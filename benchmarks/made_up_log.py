@@ -21,8 +21,9 @@ WITH basket AS (  -- two lines, or one visit and one other event, of one custome
 ), made AS (
     SELECT *, h % 10 < 6 AS is_order,
            CASE WHEN h % 10 < 6 THEN 'purchase'
-                ELSE ['visit', 'visit', 'visit', 'visit', 'cart_abandoned', 'return', 'cancellation',
-                      'complaint', 'complaint_resolved', 'review'][1 + (own % 10)::INT] END AS kind,
+                ELSE ['visit', 'visit', 'visit', 'visit', 'cart_abandoned', 'return',
+                      'cancellation', 'complaint', 'complaint_resolved', 'review'
+                     ][1 + (own % 10)::INT] END AS kind,
            (CASE WHEN h % 10 < 6 THEN hash(h + 5) ELSE own END) % 1000003 / 1000003.0 AS share
     FROM timed
 )
