@@ -164,7 +164,7 @@ def test_a_kill_in_the_middle_leaves_whole_versions_and_a_whole_pointer(tmp_path
     registry.publish(*made(1))
     registry.promote(version(1))
     checked: set[str] = set()
-    for attempt in range(4):
+    for attempt in range(3):
         process = subprocess.Popen(
             [sys.executable, "-c", PUBLISH_FOREVER, str(registry.root), f"v{attempt}"],
             stdout=subprocess.PIPE,
@@ -178,11 +178,29 @@ def test_a_kill_in_the_middle_leaves_whole_versions_and_a_whole_pointer(tmp_path
         process.stdout.close()
         current = registry.current()
         assert current in registry.versions()
+        visible = {entry.name for entry in registry.root.glob("[!.]*")}
+        assert visible == {*registry.versions(), CURRENT}
         for published in set(registry.versions()) - checked:
             assert bundle.load(registry.path(published)).version == published
             checked.add(published)
     assert len(checked) > 1  # it was killed at work, not before
     assert all(name.startswith("v") or name == version(1) for name in registry.versions())
+
+
+def test_a_version_is_not_there_before_its_last_byte_is(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    real_fsync = os.fsync
+
+    def fsync(handle: int) -> None:
+        real_fsync(handle)
+        written.append(", ".join(sorted(entry.name for entry in registry.root.glob("*-04T*"))))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    registry.publish(*made(4))
+    # Three files and their folder are flushed under another name; then the registry's own folder.
+    assert written == ["", "", "", "", version(4)]
 
 
 def test_readers_always_find_a_whole_current_version(registry: Registry) -> None:
