@@ -42,7 +42,7 @@ def run() -> Result:
     return Result(
         title="Features of 10M events at 6 dates",
         notes=(
-            "From one Parquet file of 10M events of 500,000 customers (nine columns, ten kinds, 24 "
+            "From one Parquet file of 10M events of 500,000 customers (nine columns, eight kinds, 24 "
             "months) to the features of every eligible customer at six dates. Keepwell's figures "
             "include judging every row, dealing and sorting the events; Polars reads the file as "
             "it is and computes those features only that are plain aggregates. Both reduce what "
