@@ -65,7 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="keepwell-") as work:
         ingested = ingest(config, Path(work), now_us=instant(datetime.now(UTC)))
         calendar = Calendar.of(config, ingested)
-        boosters: dict[int, Boosted] = {}
+        boosters: dict[tuple[int, ...], Boosted] = {}
         for day in sorted(dates):
             chosen = date.fromisoformat(day)
             as_of = instant(datetime(chosen.year, chosen.month, chosen.day, tzinfo=UTC))

@@ -188,7 +188,10 @@ class Scorer:
         warnings: list[str],
         missing: tuple[str, ...],
     ) -> CustomerScore:
-        X = self._masked(X, feeds)
+        if feeds is not None:
+            X = np.array(X)
+            mask_absent_feeds(X, feeds)
+        # What the model never saw moves no probability, but an open complaint is acted on.
         scores = self.score_matrix(X, feeds=feeds)
         status = STATUSES[scores.status[0]]
         why: tuple[Reason, ...] = ()

@@ -124,7 +124,7 @@ def backtest(
             dates = [instant(datetime(d.year, d.month, d.day, tzinfo=zone)) for d in as_ofs]
             for as_of in dates:
                 calendar.check_test_date(as_of)
-        boosters: dict[int, Boosted] = {}
+        boosters: dict[tuple[int, ...], Boosted] = {}
         judged = tuple(
             judge(config, ingested, calendar, as_of, progress, boosters)
             for as_of in sorted(set(dates))
@@ -138,7 +138,7 @@ def judge(
     calendar: Calendar,
     as_of: int,
     progress: Progress,
-    boosters: dict[int, Boosted] | None = None,
+    boosters: dict[tuple[int, ...], Boosted] | None = None,
 ) -> Judged:
     """Fit as of one date and predict what came after, with every baseline beside it."""
     training, test = labelled(config, ingested, calendar, as_of, progress)
@@ -181,7 +181,13 @@ def labelled(
     dates = calendar.training_dates(made_at)
     seed = config.training.seed
     training = collect(
-        ingested, dates, config.problem, max_rows=MAX_TRAINING_ROWS, seed=seed, progress=progress
+        ingested,
+        dates,
+        config.problem,
+        known_until=made_at,
+        max_rows=MAX_TRAINING_ROWS,
+        seed=seed,
+        progress=progress,
     )
     return training, collect(ingested, [made_at], config.problem, progress=progress)
 

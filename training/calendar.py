@@ -12,7 +12,8 @@ from churn.events import MICROSECONDS_PER_DAY
 from training.config import Config
 from training.ingest import Ingested
 
-MAX_SNAPSHOTS = 24
+MAX_SNAPSHOTS = 24  # the latest ones: what customers did years ago says little of now
+CALIBRATION_DATES = 3  # two verdicts: one date alone misleads
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -60,11 +61,9 @@ class Calendar:
         """
         latest = made_at - self.window
         earliest = self.first_event + self.history
-        dates = [
-            latest - k * self.step
-            for k in range(MAX_SNAPSHOTS)
-            if latest - k * self.step >= earliest
-        ]
+        # Enough for the booster as of `made_at` and for those that judge calibrations.
+        most = MAX_SNAPSHOTS + CALIBRATION_DATES * -(-self.window // self.step)
+        dates = [latest - k * self.step for k in range(most) if latest - k * self.step >= earliest]
         if not dates:
             short = -(-(earliest - latest) // MICROSECONDS_PER_DAY)
             raise TooLittleData(

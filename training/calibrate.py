@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from churn.calibration import Calibration
-from training.calendar import moment
+from training.calendar import CALIBRATION_DATES, moment
 from training.snapshots import Snapshots
 
-DATES = 3  # two verdicts: one date alone misleads
 MIN_ROWS = 500
 
 Floats = NDArray[np.float64]
@@ -70,7 +69,7 @@ def choose(
     none = Choice(Calibration(), frozenset(), everything, "")
     held: list[tuple[int, Floats, NDArray[np.bool_]]] = []
     date = max(snapshots.dates)
-    for _ in range(DATES):
+    for _ in range(CALIBRATION_DATES):
         before = snapshots.where(snapshots.as_of + window <= date)
         there = snapshots.at(date)
         if min(len(before), len(there)) < MIN_ROWS or _one_sided(before) or _one_sided(there):
@@ -78,7 +77,7 @@ def choose(
         held.append((date, margins(date, there), there.is_churn))
         earlier = [known for known in snapshots.dates if known + window <= date]
         date = max(earlier)
-    if len(held) < DATES:
+    if len(held) < CALIBRATION_DATES:
         return _because(none, "none: too few labelled dates to compare calibrations on")
 
     # Newest first: each date but the oldest is judged with the map of the one before it.
@@ -127,4 +126,4 @@ def _platt(margin: Floats, is_churn: NDArray[np.bool_]) -> Calibration:
 
 def _losses(margin: Floats, is_churn: NDArray[np.bool_], calibration: Calibration) -> Floats:
     p = calibration.apply(margin)
-    return -np.log(np.where(is_churn, p, 1.0 - p))
+    return -np.log(np.maximum(np.where(is_churn, p, 1.0 - p), 1e-15))

@@ -13,6 +13,7 @@ from churn.events import Feed
 from churn.features import FAMILIES, FEATURES, mask_absent_feeds
 from churn.population import MODEL_COLUMNS, MODEL_FAMILIES, Population
 from churn.trees import FlatTrees
+from training.calendar import MAX_SNAPSHOTS
 from training.calibrate import Choice, choose
 from training.snapshots import Snapshots
 
@@ -67,7 +68,7 @@ def fit(
     window: int,
     feeds: frozenset[Feed],
     seed: int,
-    boosters: dict[int, "Boosted"] | None = None,
+    boosters: dict[tuple[int, ...], "Boosted"] | None = None,
 ) -> Fitted:
     """Fit a model on labelled snapshots.
 
@@ -85,8 +86,8 @@ def fit(
         What the log has.
     seed : int
         Of bagging and masking.
-    boosters : dict of int to Boosted, optional
-        Boosters of earlier calls on the same log, by the date their labels end; added to here.
+    boosters : dict, optional
+        Boosters of earlier calls on the same log, by their snapshot dates; added to here.
 
     Raises
     ------
@@ -96,18 +97,23 @@ def fit(
     check_enough(snapshots)
     known = {} if boosters is None else boosters
 
-    def boosted(labels_end_by: int) -> Boosted:
-        if labels_end_by not in known:
-            rows = snapshots.where(snapshots.as_of + window <= labels_end_by)
-            known[labels_end_by] = _boost(rows, horizon_days, feeds, seed)
-        return known[labels_end_by]
+    def dates_by(labels_end_by: int) -> tuple[int, ...]:
+        ended = [date for date in snapshots.dates if date + window <= labels_end_by]
+        return tuple(ended[-MAX_SNAPSHOTS:])
+
+    def boosted(dates: tuple[int, ...]) -> Boosted:
+        if dates not in known:
+            rows = snapshots.where(np.isin(snapshots.as_of, dates))
+            known[dates] = _boost(rows, horizon_days, feeds, seed)
+        return known[dates]
 
     def margins(labels_end_by: int, rows: Snapshots) -> Floats:
         columns = Population.fit(rows.X, horizon_days).transform(rows.X)
-        return boosted(labels_end_by).trees.margin(columns)
+        return boosted(dates_by(labels_end_by)).trees.margin(columns)
 
     choice = choose(snapshots, window, margins, seed=seed)
-    final = boosted(choice.labels_end_by)
+    training = dates_by(choice.labels_end_by)
+    final = boosted(training)
     return Fitted(
         model=Model(
             lightgbm_text=final.text,
@@ -116,11 +122,8 @@ def fit(
             calibration=choice.calibration,
         ),
         calibration=choice,
-        dates={
-            date: "calibration" if date in choice.held_out else "training"
-            for date in snapshots.dates
-            if date in choice.held_out or date + window <= choice.labels_end_by
-        },
+        dates=dict.fromkeys(training, "training")
+        | dict.fromkeys(sorted(choice.held_out), "calibration"),
         gain=final.gain,
         settings=final.settings,
     )
@@ -140,10 +143,10 @@ def check_enough(snapshots: Snapshots) -> None:
         Fewer than `MIN_ROWS` rows, or fewer than `MIN_OF_EACH_CLASS` of one outcome.
     """
     n, churned = len(snapshots), int(snapshots.is_churn.sum())
-    customers = len(np.unique(snapshots.customer_id.astype(str)))
+    customers = len(set(snapshots.customer_id.tolist()))
     if n < MIN_ROWS:
         raise TooLittleData(
-            f"only {n} rows of {customers} customers to learn from, at least {MIN_ROWS} are "
+            f"only {n} rows (customers: {customers}) to learn from, at least {MIN_ROWS} are "
             "needed: bring more customers, or raise [problem] inactivity_days"
         )
     if churned < MIN_OF_EACH_CLASS or n - churned < MIN_OF_EACH_CLASS:

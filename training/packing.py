@@ -90,8 +90,8 @@ def pack(
         libraries={"python": platform.python_version()} | {lib: version(lib) for lib in LIBRARIES},
         data_fingerprint=ingested.fingerprint,
         training={
-            "snapshots": [f"{moment(as_of):%Y-%m-%d}" for as_of in snapshots.dates],
-            "rows": len(snapshots),
+            "snapshots": [f"{moment(as_of):%Y-%m-%d}" for as_of in fitted.dates],
+            "rows": int(np.isin(snapshots.as_of, list(fitted.dates)).sum()),
             "made_at": f"{moment(ingested.complete_until):%Y-%m-%d}",
             "calibration": fitted.calibration.evidence,
             "lightgbm": fitted.settings,

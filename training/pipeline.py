@@ -90,7 +90,7 @@ def train(
             progress.note(line)
         quarantined = _keep_quarantine(config, ingested)
         calendar = Calendar.of(config, ingested)
-        boosters: dict[int, Boosted] = {}
+        boosters: dict[tuple[int, ...], Boosted] = {}
         test_date = calendar.last_test_date()
         judged = judge(config, ingested, calendar, test_date, progress, boosters)
         snapshots, reference = labelled(

@@ -22,6 +22,7 @@ from training.ingest import Ingested
 from training.progress import Progress, Silent
 
 PURCHASE = KIND_CODES[Kind.PURCHASE]
+_FOREVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ def collect(
     as_ofs: Sequence[int],
     problem: Problem,
     *,
+    known_until: int | None = None,
     everyone: bool = False,
     max_rows: int | None = None,
     seed: int = 7,
@@ -89,6 +91,8 @@ def collect(
         Microseconds since 1970-01-01 UTC.
     problem : Problem
         Horizon, lead time, inactivity, observation window.
+    known_until : int, optional
+        Labels see only purchases known before this instant, as a model made then would have.
     everyone : bool
         Take every customer who ever bought, the lapsed ones too.
     max_rows : int, optional
@@ -106,7 +110,7 @@ def collect(
         total = 0
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for rows in pool.map(
-                lambda k: len(_rows(ingested.bucket(k), wanted, problem, everyone)[0]),
+                lambda k: len(_rows(ingested.bucket(k), wanted, problem, everyone, None)[0]),
                 range(ingested.n_buckets),
             ):
                 total += rows
@@ -115,7 +119,7 @@ def collect(
     parts = list(
         by_bucket(
             ingested, as_ofs, problem,
-            everyone=everyone, share=share, seed=seed, progress=progress,
+            known_until=known_until, everyone=everyone, share=share, seed=seed, progress=progress,
         )
     )  # fmt: skip
     columns = (
@@ -137,6 +141,7 @@ def by_bucket(
     as_ofs: Sequence[int],
     problem: Problem,
     *,
+    known_until: int | None = None,
     everyone: bool = False,
     share: float = 1.0,
     seed: int = 7,
@@ -146,7 +151,7 @@ def by_bucket(
 
     Parameters
     ----------
-    ingested, as_ofs, problem, everyone, seed, progress
+    ingested, as_ofs, problem, known_until, everyone, seed, progress
         As `collect`.
     share : float
         Keep this random part of the rows, in (0, 1].
@@ -157,7 +162,7 @@ def by_bucket(
 
     def one(k: int) -> Snapshots:
         log = ingested.bucket(k)
-        customers, dates, is_churn = _rows(log, wanted, problem, everyone)
+        customers, dates, is_churn = _rows(log, wanted, problem, everyone, known_until)
         if share < 1.0:
             kept = np.random.default_rng([seed, k]).random(len(customers)) < share
             customers, dates, is_churn = customers[kept], dates[kept], is_churn[kept]
@@ -173,7 +178,7 @@ def by_bucket(
 
 
 def _rows(
-    log: EventLog, as_ofs: Integers, problem: Problem, everyone: bool
+    log: EventLog, as_ofs: Integers, problem: Problem, everyone: bool, known_until: int | None
 ) -> tuple[Integers, Integers, Booleans]:
     """The (customer, date) pairs to look at, and their labels."""
     day = MICROSECONDS_PER_DAY
@@ -183,6 +188,7 @@ def _rows(
     _label(
         log.time, log.known_at, log.kind, log.offsets, as_ofs,
         look_back * day, problem.lead_time_days * day, problem.horizon_days * day,
+        _FOREVER if known_until is None else known_until,
         eligible, is_churn,
     )  # fmt: skip
     customers, dates = np.nonzero(eligible)
@@ -192,7 +198,8 @@ def _rows(
 @compiled
 def _label(
     time: Integers, known_at: Integers, kind: Codes, offsets: Integers, as_ofs: Integers,
-    look_back: int, lead: int, horizon: int, eligible: Booleans, is_churn: Booleans,
+    look_back: int, lead: int, horizon: int, known_until: int,
+    eligible: Booleans, is_churn: Booleans,
 ) -> None:  # fmt: skip
     for customer in range(len(offsets) - 1):
         for at in range(len(as_ofs)):
@@ -206,7 +213,7 @@ def _label(
                 if t < as_of:
                     if t >= as_of - look_back and known_at[i] < as_of:
                         bought_before = True
-                elif t >= as_of + lead and t < as_of + lead + horizon:
+                elif t >= as_of + lead and t < as_of + lead + horizon and known_at[i] < known_until:
                     buys_after = True
                     break
             eligible[customer, at] = bought_before

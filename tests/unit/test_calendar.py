@@ -6,7 +6,7 @@ import pytest
 
 from churn.errors import TooLittleData
 from churn.events import MICROSECONDS_PER_DAY as DAY
-from training.calendar import MAX_SNAPSHOTS, Calendar, instant, moment
+from training.calendar import CALIBRATION_DATES, MAX_SNAPSHOTS, Calendar, instant, moment
 from training.config import from_mapping
 
 FIRST = instant(datetime(2020, 1, 1, tzinfo=UTC))
@@ -72,7 +72,8 @@ def test_the_earliest_snapshot_has_a_horizon_of_history() -> None:
 
 
 def test_a_long_log_gives_only_so_many_snapshots() -> None:
-    assert len(calendar(3000).training_dates(FIRST + 3000 * DAY)) == MAX_SNAPSHOTS
+    judging = CALIBRATION_DATES * 4  # four snapshots to a horizon
+    assert len(calendar(3000).training_dates(FIRST + 3000 * DAY)) == MAX_SNAPSHOTS + judging
 
 
 def test_the_test_date_leaves_one_whole_horizon() -> None:

@@ -6,7 +6,8 @@ import pytest
 from churn.calibration import Calibration
 from churn.events import MICROSECONDS_PER_DAY as DAY
 from churn.features import FEATURES
-from training.calibrate import DATES, MIN_ROWS, Choice, choose
+from training.calendar import CALIBRATION_DATES
+from training.calibrate import MIN_ROWS, Choice, choose
 from training.snapshots import Snapshots
 
 WINDOW = 60 * DAY
@@ -79,7 +80,9 @@ def test_the_rows_that_fit_the_map_do_not_fit_the_booster() -> None:
 def test_every_date_is_scored_by_a_booster_whose_labels_had_ended() -> None:
     booster = Booster(times=2.5)
     chosen(snapshots(), booster)
-    assert [asked[0] for asked in booster.asked] == [LAST - n * WINDOW for n in range(DATES)]
+    assert [asked[0] for asked in booster.asked] == [
+        LAST - n * WINDOW for n in range(CALIBRATION_DATES)
+    ]
     for labels_end_by, dates in booster.asked:
         assert dates == [labels_end_by]
 

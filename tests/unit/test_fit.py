@@ -7,6 +7,7 @@ from churn.events import MICROSECONDS_PER_DAY as DAY
 from churn.events import Feed
 from churn.features import FAMILIES, FEATURES, POSITION, mask_absent_feeds
 from churn.population import MODEL_COLUMNS, MODEL_FAMILIES, Population
+from training.calendar import MAX_SNAPSHOTS
 from training.fit import (
     MIN_OF_EACH_CLASS,
     MIN_ROWS,
@@ -41,7 +42,10 @@ def snapshots(dates: int = 9, rows: int = 150, seed: int = 1) -> Snapshots:
 
 
 def fitted(
-    rows: Snapshots, reference: Snapshots, boosters: dict[int, Boosted] | None = None, seed: int = 7
+    rows: Snapshots,
+    reference: Snapshots,
+    boosters: dict[tuple[int, ...], Boosted] | None = None,
+    seed: int = 7,
 ) -> Fitted:
     return fit(
         rows,
@@ -123,16 +127,22 @@ def test_ranks_refer_to_the_customers_at_the_date_of_making(
 def test_no_outcome_after_a_date_reaches_the_booster_of_that_date() -> None:
     rows = snapshots(dates=13, rows=520)
     reference = snapshots(dates=1, seed=2)
-    boosters: dict[int, Boosted] = {}
+    boosters: dict[tuple[int, ...], Boosted] = {}
     before = fitted(rows, reference, boosters)
-    assert LAST in boosters  # it was asked how its probabilities were on the last labelled date
+    known_at_last = tuple(date for date in rows.dates if date + WINDOW <= LAST)
+    assert known_at_last in boosters  # it was asked how it would have done on the last date
     later = rows.as_of + WINDOW > LAST
     assert 0 < later.sum() < len(rows)
     changed = Snapshots(rows.X, rows.as_of, rows.is_churn ^ later, rows.customer_id)
-    others: dict[int, Boosted] = {}
+    others: dict[tuple[int, ...], Boosted] = {}
     after = fitted(changed, reference, others)
-    assert others[LAST].text == boosters[LAST].text
+    assert others[known_at_last].text == boosters[known_at_last].text
     assert after.calibration.evidence != before.calibration.evidence  # the change was noticed
+
+
+def test_only_the_latest_snapshots_are_learnt_from_and_told() -> None:
+    many = snapshots(dates=MAX_SNAPSHOTS + 5, rows=40)
+    assert list(fitted(many, snapshots(dates=1)).dates) == many.dates[5:]
 
 
 def test_the_snapshots_used_are_told_with_their_role(model: Fitted, rows: Snapshots) -> None:
@@ -177,7 +187,7 @@ def labelled(churned: int, stayed: int) -> Snapshots:
 @pytest.mark.parametrize(
     ("churned", "stayed", "expected"),
     [
-        (10, 10, f"only 20 rows of 20 customers to learn from, at least {MIN_ROWS}"),
+        (10, 10, f"only 20 rows .customers: 20. to learn from, at least {MIN_ROWS}"),
         (0, 0, "only 0 rows"),
         (0, 200, "0 of 200 rows churned.*few customers churned.*lower .problem. horizon_days"),
         (200, 0, "200 of 200 rows churned.*few customers stayed.*raise .problem. horizon_days"),

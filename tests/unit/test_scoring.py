@@ -234,6 +234,18 @@ def test_a_feed_that_the_model_never_saw_is_ignored(bundle: Bundle) -> None:
     assert given.tobytes() == narrow.score_matrix(X).probability.tobytes()
 
 
+def test_an_open_complaint_is_acted_on_even_where_the_model_saw_none(bundle: Bundle) -> None:
+    manifest = bundle.manifest.model_copy(update={"feeds": [Feed.ORDERS, Feed.CHEQUES]})
+    narrow = Scorer(replace(bundle, manifest=manifest))
+    complaint = Event(AS_OF - DAY, Kind.COMPLAINT, case_id="k")
+    without = narrow.score_events("c", history(), AS_OF)
+    score = narrow.score_events("c", [*history(), complaint], AS_OF)
+    assert score.churn_probability == without.churn_probability
+    assert score.reasons == without.reasons
+    assert score.action is not None
+    assert score.action.code == "resolve_complaint"
+
+
 def named(scorer: Scorer, events: list[Event]) -> dict[str, float | None]:
     (row,) = features(customer_log("c", events), AS_OF, scorer.settings)
     return {

@@ -68,6 +68,15 @@ def test_the_lead_time_comes_before_the_outcome_window(after: int, is_churn: boo
     assert label(after, LEAD) is is_churn
 
 
+def test_a_label_knows_only_what_was_known_when_the_model_was_made() -> None:
+    made_at = AS_OF + 60 * DAY
+    late = Event(AS_OF + DAY, Kind.PURCHASE, amount=10.0, known_at=made_at)
+    log = logs([*bought(AS_OF - 1), late])
+    assert taken(log, [AS_OF], HORIZON, known_until=made_at).is_churn.tolist() == [True]
+    assert taken(log, [AS_OF], HORIZON, known_until=made_at + 1).is_churn.tolist() == [False]
+    assert taken(log, [AS_OF], HORIZON).is_churn.tolist() == [False]
+
+
 def test_only_purchases_are_staying() -> None:
     events = [*bought(AS_OF - DAY), Event(AS_OF + DAY, Kind.VISIT), Event(AS_OF + DAY, Kind.RETURN)]
     assert taken(logs(events), [AS_OF], HORIZON).is_churn.tolist() == [True]
@@ -175,6 +184,7 @@ def test_the_plain_python_source_labels_as_the_compiled_does() -> None:
         is_churn = np.zeros((1, len(as_ofs)), dtype=np.bool_)
         kernel(
             log.time, log.known_at, log.kind, log.offsets, as_ofs, 5 * DAY, 3 * DAY, 9 * DAY,
+            500 * DAY,
             eligible, is_churn,
         )  # fmt: skip
         results.append((eligible.tolist(), is_churn.tolist()))
