@@ -145,19 +145,21 @@ class EventLog:
 def canonical(events: Iterable[Event]) -> list[Event]:
     """One customer's events without repeats, in canonical order.
 
-    A repeat has the `event_id` of an earlier event or, where neither has one, the same content;
-    the first to be known is kept.
+    A repeat has the `event_id` of another event or, where neither has one, the same content. The
+    first to be known is kept: what is sent again later changes nothing that was known before.
     """
     kept: list[Event] = []
-    seen: set[str] = set()
     for run in _runs(sorted(events, key=_moment)):
-        for event in run if len(run) == 1 else _distinct(sorted(run, key=_sort_key)):
-            event_id = event.event_id
-            if event_id is not None:
-                if event_id in seen:
-                    continue
-                seen.add(event_id)
-            kept.append(event)
+        kept.extend(run if len(run) == 1 else _distinct(sorted(run, key=_sort_key)))
+    named = [at for at, event in enumerate(kept) if event.event_id is not None]
+    first: dict[str | None, int] = {}
+    for at in named:
+        other = first.setdefault(kept[at].event_id, at)
+        if _known_from(kept[at]) < _known_from(kept[other]):
+            first[kept[at].event_id] = at
+    if len(first) < len(named):
+        repeats = set(named) - set(first.values())
+        kept = [event for at, event in enumerate(kept) if at not in repeats]
     return kept
 
 
@@ -203,6 +205,12 @@ def customer_log(customer_id: str, events: Iterable[Event]) -> EventLog:
 def _moment(event: Event) -> tuple[int, int]:
     """What decides between almost all events of a customer."""
     return event[0], event[1].code
+
+
+def _known_from(event: Event) -> int:
+    """When the event can first be seen."""
+    known_at = event.known_at
+    return event.occurred_at if known_at is None else max(event.occurred_at, known_at)
 
 
 def _runs(events: list[Event]) -> Iterator[list[Event]]:

@@ -141,7 +141,7 @@ class _Encoded:
             self.arrays[name] = column.to_numpy(zero_copy_only=False)[self.order]
 
     def repeats(self) -> NDArray[np.bool_]:
-        """Which rows repeat an earlier one: by event_id or, where there is none, by content."""
+        """Which rows repeat one known before: by event_id or, where there is none, by content."""
         customer = self.arrays["customer_id"]
         same = np.zeros(len(customer), dtype=bool)
         same[1:] = customer[1:] == customer[:-1]
@@ -157,8 +157,10 @@ class _Encoded:
         named = event >= 0
         same[1:] &= ~(named[1:] | named[:-1])
         key = customer[named] * np.int64(len(self.names["event_id"])) + event[named]
+        known_at = self.arrays["known_at" if "known_at" in self.arrays else "occurred_at"][named]
+        by_known_at = np.argsort(known_at, kind="stable")
         first = np.zeros(len(key), dtype=bool)
-        first[np.unique(key, return_index=True)[1]] = True
+        first[by_known_at[np.unique(key[by_known_at], return_index=True)[1]]] = True
         same[named] = ~first
         return same
 

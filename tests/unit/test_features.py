@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from churn.events import Event, Kind, customer_log
+from churn.events import Event, Kind, canonical, customer_log
 from churn.features import (
     FEATURE_NAMES,
     FEATURES,
@@ -361,3 +361,20 @@ def test_the_page_of_features_is_that_of_the_registry() -> None:
     assert written == page(), "run `python -m tests.feature_catalogue`"
     for feature in FEATURES:
         assert written.count(f"| `{feature.name}`") == 1
+
+
+def test_an_event_sent_again_after_as_of_changes_nothing() -> None:
+    known = [
+        Event(AS_OF - 20 * DAY, Kind.PURCHASE, amount=5.0, event_id="e-1"),
+        Event(AS_OF - 10 * DAY, Kind.PURCHASE, amount=6.0, event_id="e-2"),
+    ]
+    again = [
+        known[0]._replace(occurred_at=AS_OF - 30 * DAY, known_at=AS_OF),
+        known[1]._replace(amount=60.0, known_at=AS_OF + DAY),
+    ]
+    for events in ([*known, *again], [*again, *known]):
+        assert canonical(events) == known
+    before, after = (
+        features(customer_log("c", events), AS_OF, SETTINGS) for events in (known, known + again)
+    )
+    np.testing.assert_array_equal(before, after)

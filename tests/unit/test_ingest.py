@@ -309,6 +309,17 @@ def test_a_repeated_event_id_is_a_duplicate_even_when_the_content_differs(shop: 
     assert json.loads(kept["row"])["event_id"] == "e1"
 
 
+def test_of_a_repeated_event_id_the_first_to_be_known_is_kept(shop: Shop) -> None:
+    query = """
+        SELECT * FROM (VALUES
+            ('a', TIMESTAMP '2026-01-02', TIMESTAMP '2026-01-02', 'purchase', 5, 'e1'),
+            ('a', TIMESTAMP '2026-01-01', TIMESTAMP '2026-02-01', 'purchase', 7, 'e1')
+        ) AS t(customer_id, occurred_at, known_at, kind, amount, event_id)"""
+    ingested = shop.ingest(query, n_buckets=1)
+    assert ingested.bucket(0).amount.tolist() == [5.0]
+    assert ingested.usability.quarantined == {"duplicate": 1}
+
+
 def test_a_duplicate_learnt_of_later_is_the_one_to_go(shop: Shop) -> None:
     query = """
         SELECT 'a' AS customer_id, TIMESTAMP '2026-01-01' AS occurred_at, 'purchase' AS kind,
