@@ -8,8 +8,7 @@
     │   ├── MappingError       the SQL mapping failed or lacks a column
     │   └── TooLittleData      too short, too few customers, one class only
     ├── RequestError           a scoring request is wrong; names the field
-    │   ├── UnknownFeature
-    │   └── UnknownFeed
+    │   └── UnknownFeature
     └── ModelError             a model bundle cannot be used                    (exit 1)
         ├── BundleNotFound
         ├── BundleCorrupt      bytes changed, a file missing or one too many
@@ -64,10 +63,6 @@ class RequestError(KeepwellError):
 
 class UnknownFeature(RequestError):
     """A feature name that the loaded model does not know."""
-
-
-class UnknownFeed(RequestError):
-    """A feed name that does not exist."""
 
 
 class ModelError(KeepwellError):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from churn.actions import Action, suggest
 from churn.bundle import Bundle
-from churn.errors import UnknownFeature
+from churn.errors import RequestError, UnknownFeature
 from churn.events import Event, Feed, customer_log
 from churn.features import (
     FAMILIES,
@@ -26,6 +26,8 @@ from churn.words import Language
 __all__ = ["BANDS", "FAMILY_FEEDS", "STATUSES", "CustomerScore", "MatrixScores", "Scorer"]
 
 _SILENCE = POSITION["days_since_last_purchase"]
+# Ratings may count from below zero, and logarithms do; nothing else that is counted or measured.
+_SIGNED = frozenset(f.name for f in FEATURES if f.unit in ("rating", "log days"))
 # Each family's features come from one feed, so a family is absent when its feed is.
 FAMILY_FEEDS: tuple[Feed, ...] = tuple(
     next(feature.feed for feature in FEATURES if feature.family is family) for family in FAMILIES
@@ -149,6 +151,8 @@ class Scorer:
         ------
         UnknownFeature
             A name that the model does not have.
+        RequestError
+            A number below zero that no history could give.
         """
         X = np.full((1, len(FEATURES)), np.nan)
         for name, number in named.items():
@@ -159,6 +163,12 @@ class Scorer:
                     f"no such feature{hint} GET /v1/model lists the features",
                     pointer=f"/features/{name.replace('~', '~0').replace('/', '~1')}",
                     code="unknown_feature",
+                )
+            if number is not None and number < 0 and name not in _SIGNED:
+                raise RequestError(
+                    f"{name} must be at least 0; leave it out if unknown",
+                    pointer=f"/features/{name}",
+                    code="too_small",
                 )
             X[0, POSITION[name]] = np.nan if number is None else number
         expected = self.feeds if feeds is None else feeds & self.feeds

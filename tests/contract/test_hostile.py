@@ -105,6 +105,8 @@ WRONG: list[tuple[str, Any, str, str]] = [
      "/features/purchases_30d", "not_a_number"),
     ("feature NaN", b'{"customer_id": "c", "features": {"purchases_30d": NaN}}',
      "/features/purchases_30d", "not_finite"),
+    ("negative feature", {"customer_id": "c", "features": {"purchases_30d": -1}},
+     "/features/purchases_30d", "too_small"),
     ("unknown feature", {"customer_id": "c", "features": {"purchase_30d": 1}}, "/features",
      "unknown_feature"),
     ("unknown feature, null", {"customer_id": "c", "features": {"nothing": None}}, "/features",

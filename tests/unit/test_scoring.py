@@ -12,10 +12,10 @@ import pytest
 
 from churn.actions import CATALOGUE
 from churn.bundle import Bundle, load
-from churn.errors import UnknownFeature
+from churn.errors import RequestError, UnknownFeature
 from churn.events import MICROSECONDS_PER_DAY as DAY
 from churn.events import Event, Feed, Kind, customer_log
-from churn.features import FAMILIES, FEATURE_NAMES, FEATURES, POSITION, Family, features
+from churn.features import FAMILIES, FEATURE_NAMES, FEATURES, POSITION, Family, Feature, features
 from churn.manifest import Thresholds
 from churn.registry import Registry
 from churn.scoring import BANDS, FAMILY_FEEDS, STATUSES, CustomerScore, Scorer
@@ -299,6 +299,19 @@ def test_an_unknown_feature_is_an_error_that_names_the_nearest(scorer: Scorer) -
     assert error.value.code == "unknown_feature"
 
 
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_a_number_below_zero_is_an_error_where_no_history_could_give_it(
+    scorer: Scorer, feature: Feature
+) -> None:
+    if feature.unit in ("rating", "log days"):
+        scorer.score_features("c", {feature.name: -0.5}, AS_OF)
+        return
+    with pytest.raises(RequestError) as error:
+        scorer.score_features("c", {feature.name: -0.5}, AS_OF)
+    assert error.value.pointer == f"/features/{feature.name}"
+    assert error.value.code == "too_small"
+
+
 def test_a_pointer_escapes_what_json_pointers_must(scorer: Scorer) -> None:
     with pytest.raises(UnknownFeature) as error:
         scorer.score_features("c", {"a/b~c": 1.0}, AS_OF)
@@ -319,7 +332,7 @@ def test_a_feature_that_the_model_does_not_use_is_ignored_and_told(bundle: Bundl
 
 
 def test_values_beyond_those_of_training_are_listed(scorer: Scorer) -> None:
-    given = named(scorer, history()) | {"average_cheque": 1e9, "last_cheque": -1.0}
+    given = named(scorer, history()) | {"average_cheque": 1e9, "last_cheque": 0.0}
     score = scorer.score_features("c", given, AS_OF)
     assert {"average_cheque", "last_cheque"} <= set(score.features_out_of_range)
     assert "purchases_30d" not in score.features_out_of_range
