@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MICROSECONDS_PER_DAY = 86_400_000_000
+LARGEST_NUMBER = 1e15
+"""Beyond any money or count; keeps every sum of the features finite."""
 
 
 class Kind(StrEnum):

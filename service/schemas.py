@@ -12,13 +12,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from churn.events import Feed, Kind
+from churn.events import LARGEST_NUMBER, Feed, Kind
+from churn.reasons import MAX_REASONS
 from service import instants
 
-LARGEST_NUMBER = 1e15
-"""Beyond any money or count; keeps every sum of the features finite."""
-
-MAX_REASONS = 8
 DEFAULT_REASONS = 3
 NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]+$"
 

@@ -6,7 +6,7 @@ counted, and kept as it came in the quarantine file.
 
 from dataclasses import dataclass
 
-from churn.events import Kind
+from churn.events import LARGEST_NUMBER, Kind
 
 EARLIEST_US = 0
 """Events before 1970 are taken for placeholders such as 1900-01-01."""
@@ -56,6 +56,12 @@ def _number(column: str) -> list[Rule]:
             column,
             f"NOT isfinite({column})",
             f"{column} is infinite: look for a division by zero in the query",
+        ),
+        Rule(
+            f"{column}_too_large",
+            column,
+            f"abs({column}) > {LARGEST_NUMBER:.0f}",
+            f"{column} is beyond {LARGEST_NUMBER:.0e}, which no real one is: check its unit",
         ),
     ]
 
