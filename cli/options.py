@@ -1,6 +1,6 @@
 """Options that several commands share, so that each is spelt, read and explained once."""
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -22,18 +22,11 @@ DEFAULT_MODELS = Path("models")
 
 
 def instant(text: str) -> datetime:
-    """Read an ISO date or time; without a zone it is UTC.
-
-    Examples
-    --------
-    >>> instant("2011-10-10").isoformat()
-    '2011-10-10T00:00:00+00:00'
-    """
+    """Read an ISO date or time; without a zone it is one of the log's."""
     try:
-        value = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a date such as 2011-10-10") from None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def day(text: str) -> date:

@@ -31,7 +31,9 @@ def score(
     as_of: Annotated[
         datetime | None,
         typer.Option(
-            parser=instant, metavar="DATE", help="Score as of then. Default: the log's end."
+            parser=instant,
+            metavar="DATE",
+            help="Score as of then, in the log's time zone. Default: its end.",
         ),
     ] = None,
     reasons: Annotated[int, typer.Option(min=0, max=10, help="Reasons per customer.")] = 3,
@@ -46,6 +48,8 @@ def score(
         from training.bulk import score as score_everybody
         from training.config import load
     settings = load(config)
+    if as_of is not None and as_of.tzinfo is None:
+        as_of = as_of.replace(tzinfo=settings.events.zone)
     with progress() as listener:
         result = score_everybody(
             settings,

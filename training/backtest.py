@@ -7,18 +7,16 @@ learnt from, ranks refer to that day's customers, and every baseline gets the sa
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-from churn.events import MICROSECONDS_PER_DAY
 from churn.features import FEATURE_NAMES
 from training.baselines import BaselineData, predict_baselines
-from training.calendar import Calendar, instant, moment
+from training.calendar import Calendar, date_of, instant
 from training.config import Config
 from training.fit import Boosted, Fitted, check_enough, fit, predict
 from training.ingest import Ingested, ingest
@@ -57,14 +55,15 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class BacktestResult:
-    """Out-of-time quality at one or more dates."""
+    """Out-of-time quality at one or more dates, which `zone` names."""
 
     horizon_days: int
     judged: tuple[Judged, ...]
+    zone: tzinfo = UTC
 
     def to_dict(self) -> dict[str, Any]:
         """What ``backtest --json`` prints: means over the dates, and each date."""
-        dates = [f"{moment(one.test.dates[0]):%Y-%m-%d}" for one in self.judged]
+        dates = [str(date_of(one.test.dates[0], self.zone)) for one in self.judged]
         by_date = [
             {name: evaluate(one.test.is_churn, p) for name, p in one.probabilities.items()}
             for one in self.judged
@@ -120,7 +119,7 @@ def backtest(
         if as_ofs is None:
             dates = [calendar.last_test_date()]
         else:
-            zone = ZoneInfo(config.events.timezone)
+            zone = config.events.zone
             dates = [instant(datetime(d.year, d.month, d.day, tzinfo=zone)) for d in as_ofs]
             for as_of in dates:
                 calendar.check_test_date(as_of)
@@ -129,7 +128,7 @@ def backtest(
             judge(config, ingested, calendar, as_of, progress, boosters)
             for as_of in sorted(set(dates))
         )
-    return BacktestResult(config.problem.horizon_days, judged)
+    return BacktestResult(config.problem.horizon_days, judged, config.events.zone)
 
 
 def judge(
@@ -145,7 +144,7 @@ def judge(
     check_enough(training)
     if len(test) == 0 or test.is_churn.all() or not test.is_churn.any():
         check_enough(test)
-    progress.stage(f"fitting as of {moment(as_of):%Y-%m-%d}")
+    progress.stage(f"fitting as of {date_of(as_of, config.events.zone)}")
     fitted = fit(
         training,
         test,
@@ -203,11 +202,6 @@ def _summary(rows: Snapshots) -> dict[int, tuple[int, float]]:
 def _mean(numbers: Sequence[float | None]) -> float | None:
     known = [number for number in numbers if number is not None]
     return float(np.mean(known)) if known else None
-
-
-def day_of(as_of: NDArray[np.int64]) -> NDArray[np.datetime64]:
-    """Calendar days (UTC) of instants in microseconds since 1970."""
-    return (as_of // MICROSECONDS_PER_DAY).astype("datetime64[D]")
 
 
 def mean_metrics(result: Mapping[str, Any]) -> dict[str, float | None]:

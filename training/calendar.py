@@ -5,7 +5,7 @@ on later dates was unknown when the model was fitted.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from churn.errors import TooLittleData
 from churn.events import MICROSECONDS_PER_DAY
@@ -27,6 +27,11 @@ def moment(instant: int) -> datetime:
     return _EPOCH + timedelta(microseconds=instant)
 
 
+def date_of(instant: int, zone: tzinfo) -> date:
+    """The date in a time zone, as people name it, of microseconds since 1970-01-01 UTC."""
+    return moment(instant).astimezone(zone).date()
+
+
 @dataclass(frozen=True, slots=True)
 class Calendar:
     """The dates of one log under one configuration; all in microseconds since 1970 UTC."""
@@ -36,6 +41,7 @@ class Calendar:
     window: int
     step: int
     history: int
+    zone: tzinfo
 
     @classmethod
     def of(cls, config: Config, ingested: Ingested) -> "Calendar":
@@ -49,6 +55,7 @@ class Calendar:
             step=config.snapshot_every_days * day,
             # Before a horizon's worth of history has passed, everybody looks like a newcomer.
             history=problem.horizon_days * day,
+            zone=config.events.zone,
         )
 
     def training_dates(self, made_at: int) -> list[int]:
@@ -68,8 +75,8 @@ class Calendar:
             short = -(-(earliest - latest) // MICROSECONDS_PER_DAY)
             raise TooLittleData(
                 f"the log is {_days(short)} too short to learn from: it begins on "
-                f"{moment(self.first_event):%Y-%m-%d} and labels must end by "
-                f"{moment(made_at):%Y-%m-%d}; choose a smaller [problem] horizon_days or "
+                f"{date_of(self.first_event, self.zone)} and labels must end by "
+                f"{date_of(made_at, self.zone)}; choose a smaller [problem] horizon_days or "
                 "bring a longer history"
             )
         return dates[::-1]
@@ -105,11 +112,11 @@ class Calendar:
             The outcome window reaches past the log's end, or nothing lies before it.
         """
         if as_of + self.window > self.complete_until:
-            last = moment(self.complete_until - self.window)
+            last = date_of(self.complete_until - self.window, self.zone)
             raise TooLittleData(
-                f"--as-of {moment(as_of):%Y-%m-%d}: its outcome window ends after the log "
-                f"(complete until {moment(self.complete_until):%Y-%m-%d}); "
-                f"the last possible date is {last:%Y-%m-%d}"
+                f"--as-of {date_of(as_of, self.zone)}: its outcome window ends after the log "
+                f"(complete until {date_of(self.complete_until, self.zone)}); "
+                f"the last possible date is {last}"
             )
         self.training_dates(as_of)
 

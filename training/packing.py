@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from churn.bundle import GOLDEN, MODEL, golden_bytes, model_bytes
 from churn.features import FEATURES
 from churn.manifest import FeatureEntry, Manifest, Reference, Thresholds
-from training.calendar import moment
+from training.calendar import date_of
 from training.config import Config
 from training.fit import Fitted, predict
 from training.ingest import Ingested
@@ -90,9 +90,9 @@ def pack(
         libraries={"python": platform.python_version()} | {lib: version(lib) for lib in LIBRARIES},
         data_fingerprint=ingested.fingerprint,
         training={
-            "snapshots": [f"{moment(as_of):%Y-%m-%d}" for as_of in fitted.dates],
+            "snapshots": [str(date_of(as_of, config.events.zone)) for as_of in fitted.dates],
             "rows": int(np.isin(snapshots.as_of, list(fitted.dates)).sum()),
-            "made_at": f"{moment(ingested.complete_until):%Y-%m-%d}",
+            "made_at": str(date_of(ingested.complete_until, config.events.zone)),
             "calibration": fitted.calibration.evidence,
             "lightgbm": fitted.settings,
         },

@@ -23,12 +23,11 @@ from training.backtest import (
     MODEL,
     BacktestResult,
     Judged,
-    day_of,
     judge,
     labelled,
     mean_metrics,
 )
-from training.calendar import Calendar, instant, moment
+from training.calendar import Calendar, date_of, instant
 from training.config import Config
 from training.fit import Boosted, Fitted, fit
 from training.ingest import Ingested, ingest
@@ -107,7 +106,7 @@ def train(
             boosters=boosters,
         )
     progress.stage("writing the report")
-    result = BacktestResult(config.problem.horizon_days, (judged,)).to_dict()
+    result = BacktestResult(config.problem.horizon_days, (judged,), config.events.zone).to_dict()
     metrics = mean_metrics(result)
     manifest, files = pack(config, ingested, fitted, reference, snapshots, metrics, now)
     data = _report_data(config, ingested, judged, fitted, manifest, now)
@@ -117,7 +116,7 @@ def train(
     auc = metrics["roc_auc"]
     lines = [
         f"published and promoted {manifest.model_version} in {models_dir}",
-        f"judged as of {moment(judged.test.dates[0]):%Y-%m-%d} on {len(judged.test):,} customers: "
+        f"judged as of {result['as_of'][0]} on {len(judged.test):,} customers: "
         f"ROC AUC {'-' if auc is None else f'{auc:.3f}'}, log loss {metrics['log_loss']:.3f}, "
         f"ECE {metrics['ece']:.3f}",
         f"report: {path / 'report.html'}",
@@ -145,16 +144,16 @@ def _report_data(
     manifest: Manifest,
     now: datetime,
 ) -> ReportData:
-    test = judged.test
+    test, zone = judged.test, config.events.zone
     columns = judged.fitted.model.population.transform(test.X)
     _, contributions = judged.fitted.model.trees.explain(columns)
     families = np.abs(contributions).mean(axis=0)
     dates = [
-        Snapshot(moment(as_of).date(), role, *judged.trained_on[as_of])
+        Snapshot(date_of(as_of, zone), role, *judged.trained_on[as_of])
         for as_of, role in judged.fitted.dates.items()
     ]
-    as_of = test.dates[0]
-    dates.append(Snapshot(moment(as_of).date(), "test", len(test), float(test.is_churn.mean())))
+    judged_on = date_of(test.dates[0], zone)
+    dates.append(Snapshot(judged_on, "test", len(test), float(test.is_churn.mean())))
     return ReportData(
         model_version=manifest.model_version,
         created_at=now,
@@ -165,7 +164,7 @@ def _report_data(
         usability=tuple(ingested.usability.lines()),
         calendar=tuple(dates),
         is_churn=test.is_churn,
-        as_of=day_of(test.as_of),
+        as_of=np.full(len(test), np.datetime64(judged_on, "D")),
         is_one_time=test.is_one_time,
         probabilities=judged.probabilities,
         features=tuple(
@@ -184,8 +183,8 @@ def _report_data(
         libraries=manifest.libraries,
         warnings=(
             "The figures and the limits of the bands on this page belong to a model made as of "
-            f"{moment(as_of):%Y-%m-%d}, from outcomes known by then. The published model was made "
-            f"in the same way as of {moment(ingested.complete_until):%Y-%m-%d}: it has also learnt "
+            f"{judged_on}, from outcomes known by then. The published model was made "
+            f"in the same way as of {date_of(ingested.complete_until, zone)}: it has also learnt "
             "from the outcomes shown here, and has limits of its own.",
         ),
         data_fingerprint=ingested.fingerprint,

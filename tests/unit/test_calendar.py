@@ -2,12 +2,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from churn.errors import TooLittleData
 from churn.events import MICROSECONDS_PER_DAY as DAY
+from churn.features import FEATURES
+from training.backtest import MODEL, BacktestResult, Judged
 from training.calendar import CALIBRATION_DATES, MAX_SNAPSHOTS, Calendar, instant, moment
 from training.config import from_mapping
+from training.snapshots import Snapshots
 
 FIRST = instant(datetime(2020, 1, 1, tzinfo=UTC))
 
@@ -32,6 +36,29 @@ def calendar(days: float, **problem: int) -> Calendar:
         Path("keepwell.toml"),
     )
     return Calendar.of(config, Log(FIRST, FIRST + int(days * DAY)))  # type: ignore[arg-type]
+
+
+def test_dates_are_named_in_the_log_s_time_zone() -> None:
+    events = {"query": "SELECT 1", "timezone": "Asia/Tokyo"}
+    config = from_mapping({"events": events}, Path("keepwell.toml"))
+    midnight = FIRST - 9 * DAY // 24
+    log = Log(midnight, midnight + 365 * DAY)
+    dates = Calendar.of(config, log)  # type: ignore[arg-type]
+    with pytest.raises(TooLittleData) as error:
+        dates.check_test_date(midnight + 364 * DAY)
+    assert "--as-of 2020-12-30: " in str(error.value)
+    assert "complete until 2020-12-31)" in str(error.value)
+    assert "the last possible date is 2020-11-01" in str(error.value)
+    test = Snapshots(
+        np.zeros((4, len(FEATURES))),
+        np.full(4, midnight + 300 * DAY),
+        np.array([True, False, True, False]),
+        np.array(["a", "b", "c", "d"], dtype=object),
+    )
+    judged = Judged(test, {MODEL: np.array([0.6, 0.4, 0.7, 0.3])}, None, {})  # type: ignore[arg-type]
+    result = BacktestResult(60, (judged,), config.events.zone).to_dict()
+    assert result["as_of"] == ["2020-10-27"]
+    assert set(result["models"][MODEL]["by_date"]) == {"2020-10-27"}
 
 
 def day(date: int) -> int:

@@ -18,8 +18,8 @@ from churn.errors import ConfigError
 from cli import progress
 from cli.extras import TRAINING_ONLY
 from cli.main import app, run
-from cli.options import instant
 from cli.output import complain, plain, print_json
+from training.bulk import BulkResult
 from training.config import load
 
 COMMANDS = {"init", "simulate", "check", "train", "backtest", "score", "serve", "models", "openapi"}
@@ -174,9 +174,24 @@ for arguments in (["--help"], ["init", {str(tmp_path)!r}], ["models", "list"]):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_date_without_a_zone_is_utc() -> None:
-    assert instant("2011-10-10") == datetime(2011, 10, 10, tzinfo=UTC)
-    assert instant("2011-10-10T03:00:00+03:00") == datetime(2011, 10, 10, tzinfo=UTC)
+def test_a_date_without_a_zone_is_one_of_the_log_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "keepwell.toml"
+    config.write_text('[events]\nquery = "SELECT 1"\ntimezone = "Asia/Tokyo"\n')
+    asked: list[datetime] = []
+
+    def score(*_: object, as_of: datetime, out: Path, **__: object) -> BulkResult:
+        asked.append(as_of)
+        return BulkResult(0, out, 0.0)
+
+    monkeypatch.setattr("training.bulk.score", score)
+    for given in ("2011-10-10", "2011-10-10T00:00:00+03:00"):
+        assert run(["score", "-c", str(config), "--as-of", given, "--out", "scores.csv"]) == 0
+    assert asked == [
+        datetime(2011, 10, 9, 15, tzinfo=UTC),
+        datetime(2011, 10, 9, 21, tzinfo=UTC),
+    ]
 
 
 @dataclasses.dataclass
