@@ -186,7 +186,8 @@ def test_a_client_that_leaves_midway_harms_nobody(server: Server) -> None:
 
 def test_no_customer_is_in_the_log(server: Server) -> None:
     server.score()
-    httpx.post(server.url + "/score?who=c-1042", json=CUSTOMER | {"as_of": "c-1042"})
+    body = CUSTOMER | {"as_of": "c-1042"}
+    httpx.post(server.url + "/score?who=c-1042", json=body, timeout=PATIENCE)
     text = server.log.read_text()
     assert '"route": "/score"' in text
     assert "1042" not in text
