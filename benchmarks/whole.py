@@ -89,7 +89,8 @@ def train(folder: Path) -> None:
 
     config = configuration.load(CDNOW / "keepwell.toml")
     started = time.perf_counter()
-    train(config, folder / "cdnow", now=NOW)
+    # A version of the same model is never written twice.
+    train(config, Path(tempfile.mkdtemp(dir=folder)), now=NOW)
     lines = (CDNOW / "CDNOW_master.txt").read_text().count("\n")
     tell(started, rows=23_570, events=lines)
 
