@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from churn import bundle
-from churn.errors import BundleCorrupt, BundleNotFound
+from churn.errors import BundleCorrupt, BundleNotFound, ConfigError
 from churn.manifest import Manifest
 
 CURRENT = "current"
@@ -59,6 +59,22 @@ class Registry:
             there = ", ".join(known[-5:]) or "none; run `keepwell train` first"
             raise BundleNotFound(f"no model version {version} in {self.root} (there are: {there})")
         return self.root / version
+
+    def check_writable(self) -> None:
+        """Refuse a folder that nothing can be published in, before any work is done for it.
+
+        Raises
+        ------
+        ConfigError
+            It, or the nearest folder above it that exists, is a file or may not be written.
+        """
+        existing = next(
+            path for path in (self.root, *self.root.absolute().parents) if path.exists()
+        )
+        if not existing.is_dir():
+            raise ConfigError(f"{existing}: a file stands where the models' folder should be")
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise ConfigError(f"{existing}: no permission to publish models there")
 
     def publish(self, manifest: Manifest, files: Mapping[str, bytes]) -> Path:
         """Write a bundle so that it appears whole or not at all; it is not promoted yet."""

@@ -73,7 +73,7 @@ def run(arguments: Sequence[str]) -> int:
             raise
         # Libraries wrap the interruption of their work in errors of their own.
         if not _ended_by:
-            complain(f"{type(error).__name__}: {error} (--debug shows where)")
+            complain(f"{_surprise(error)} (--debug shows where)")
             return 1
         code = 1
     if _ended_by:
@@ -88,6 +88,12 @@ def _explained(error: KeepwellError | typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     where = f" (see {context.command_path} --help)" if context is not None else ""
     return error.format_message() + where
+
+
+def _surprise(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _end(signum: int, frame: FrameType | None) -> NoReturn:

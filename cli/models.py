@@ -98,13 +98,22 @@ def verify(
 
 
 @app.command()
-def promote(version: Version, models_dir: ModelsDir = DEFAULT_MODELS) -> None:
+def promote(
+    version: Version, models_dir: ModelsDir = DEFAULT_MODELS, as_json: AsJson = False
+) -> None:
     """Make a version current; running services take it up within seconds."""
     _registry(models_dir).promote(version)
-    say([f"{version} is current"])
+    _say_current(version, as_json)
 
 
 @app.command()
-def rollback(models_dir: ModelsDir = DEFAULT_MODELS) -> None:
+def rollback(models_dir: ModelsDir = DEFAULT_MODELS, as_json: AsJson = False) -> None:
     """Make the version before the current one current again."""
-    say([f"{_registry(models_dir).rollback()} is current"])
+    _say_current(_registry(models_dir).rollback(), as_json)
+
+
+def _say_current(version: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"current": version})
+    else:
+        say([f"{version} is current"])

@@ -79,9 +79,13 @@ def train(
 
     Raises
     ------
+    ConfigError
+        `models_dir` cannot be written.
     DataError
         The log cannot be used; nothing is published then.
     """
+    registry = Registry(models_dir)
+    registry.check_writable()
     progress = progress or Silent()
     with tempfile.TemporaryDirectory(prefix="keepwell-") as work:
         ingested = ingest(config, Path(work), now_us=instant(now), progress=progress)
@@ -110,7 +114,6 @@ def train(
     metrics = mean_metrics(result)
     manifest, files = pack(config, ingested, fitted, reference, snapshots, metrics, now)
     data = _report_data(config, ingested, judged, fitted, manifest, now)
-    registry = Registry(models_dir)
     path = registry.publish(manifest, files | _pages(data))
     registry.promote(manifest.model_version)
     auc = metrics["roc_auc"]

@@ -95,7 +95,9 @@ def test_a_surprise_is_one_line_and_exit_code_1(
 ) -> None:
     (tmp_path / "current").mkdir()
     assert run(["models", "list", "--models-dir", str(tmp_path)]) == 1
-    assert "IsADirectoryError" in refusal(capsys)
+    said = refusal(capsys)
+    assert f"{tmp_path / 'current'}: Is a directory" in said
+    assert "--debug" in said
 
 
 def test_debug_gives_the_traceback_wherever_it_stands(tmp_path: Path) -> None:
