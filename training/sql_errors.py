@@ -35,6 +35,7 @@ def condense(error: Exception, lines_before: int = 0) -> str:
     if kind in ("Conversion Error", "Invalid Input Error"):
         gist = re.sub(r"(string|field value|value) (\"[^\n]*?\"|'[^\n]*?')", r"a \1", gist)
         gist = re.split(r"\n[^\n]*\n\s*\^", gist, maxsplit=1)[0]
-    gist = " ".join(gist.split())
+    # DuckDB lists every overload of a function; the arguments it was given say enough.
+    gist = " ".join(gist.split("Candidate functions:")[0].split())
     advice = f"; {_ADVICE[kind]}" if kind in _ADVICE else ""
     return (f"line {line}: " if line > 0 else "") + gist.rstrip(".") + advice
