@@ -43,8 +43,8 @@ def run() -> Result:
         title="Features of 10M events at 6 dates",
         notes=(
             "From one Parquet file of 10M events of 500,000 customers (nine columns, eight "
-            "kinds, 24 months) to the features of every eligible customer at six dates. Keepwell's figures "
-            "include judging every row, dealing and sorting the events; Polars reads the file as "
+            "kinds, 24 months) to the features of every eligible customer at six dates. "
+            "Keepwell's figures include judging every row, dealing and sorting the events; Polars reads the file as "
             "it is and computes those features only that are plain aggregates. Both reduce what "
             "they computed to sums, so that neither writes a file. Each run is a process of its "
             "own; medians of three."
