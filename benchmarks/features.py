@@ -44,10 +44,10 @@ def run() -> Result:
         notes=(
             "From one Parquet file of 10M events of 500,000 customers (nine columns, eight "
             "kinds, 24 months) to the features of every eligible customer at six dates. "
-            "Keepwell's figures include judging every row, dealing and sorting the events; Polars reads the file as "
-            "it is and computes those features only that are plain aggregates. Both reduce what "
-            "they computed to sums, so that neither writes a file. Each run is a process of its "
-            "own; medians of three."
+            "Keepwell's figures include judging every row, dealing and sorting the events; Polars "
+            "reads the file as it is and computes those features only that are plain aggregates. "
+            "Both reduce what they computed to sums, so that neither writes a file. "
+            "Each run is a process of its own; medians of three."
         ),
         columns=("", "features", "rows", "wall s", "CPU s", "peak GB", "of it ingest, s"),
         rows=rows,
