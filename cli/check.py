@@ -1,7 +1,5 @@
 """Report whether the event log can carry a model, and what stands in the way."""
 
-import os
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -36,18 +34,11 @@ def check(
         now_us = time.time_ns() // 1000
         ingested = ingest(settings, Path(work), now_us=now_us, progress=listener)
         usability = ingested.usability
-        rejected = usability.rows - usability.accepted
-        if rejected:
-            _keep(ingested.quarantine, target)
+        kept = ingested.keep_quarantine(target)
     if as_json:
-        print_json({**usability.to_dict(), "quarantine": target if rejected else None})
+        print_json({**usability.to_dict(), "quarantine": kept})
         return
     say(usability.lines())
-    if rejected:
-        say([f"the {rejected:,} quarantined rows, each with its reason: {target}"])
-
-
-def _keep(written: Path, target: Path) -> None:
-    partial = target.with_name(f"{target.name}.tmp")
-    shutil.copyfile(written, partial)
-    os.replace(partial, target)
+    if kept is not None:
+        rejected = usability.rows - usability.accepted
+        say([f"the {rejected:,} quarantined rows, each with its reason: {kept}"])

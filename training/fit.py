@@ -186,13 +186,15 @@ def _boost(rows: Snapshots, horizon_days: int, feeds: frozenset[Feed], seed: int
         "verbosity": -1,
     }
     matrix = np.concatenate(columns)
+    columns.clear()  # not held twice
     # Columns that say nothing (the feeds this log lacks) would only cost time.
     used = np.flatnonzero(~np.isnan(matrix).all(axis=0))
+    matrix = matrix[:, used]
     names = [MODEL_COLUMNS[column] for column in used]
     families = [FAMILIES.index(family) for family in MODEL_FAMILIES]
     booster = lgb.train(
         parameters,
-        lgb.Dataset(matrix[:, used], y, feature_name=names),
+        lgb.Dataset(matrix, y, feature_name=names),
         num_boost_round=TREES,
     )
     trees = FlatTrees.from_booster(booster, [families[column] for column in used])

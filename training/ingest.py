@@ -72,6 +72,14 @@ class Ingested:
         """Events of the customers of bucket `k`, in canonical order, without repeats."""
         return sorted_buckets.read(_bucket_path(self.events_dir, k))
 
+    def keep_quarantine(self, target: Path) -> Path | None:
+        """Copy the rejected rows to `target`, whole or not at all; None if there are none."""
+        if self.usability.rows == self.usability.accepted:
+            return None
+        partial = target.with_name(f"{target.name}.tmp")
+        shutil.copyfile(self.quarantine, partial)
+        return partial.replace(target)
+
 
 def ingest(
     config: Config,

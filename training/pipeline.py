@@ -6,7 +6,6 @@ thus those of this procedure on customers it had not seen, and the published mod
 latest horizon.
 """
 
-import shutil
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime
@@ -91,7 +90,8 @@ def train(
         ingested = ingest(config, Path(work), now_us=instant(now), progress=progress)
         for line in ingested.usability.lines():
             progress.note(line)
-        quarantined = _keep_quarantine(config, ingested)
+        # Beside keepwell.toml: rejected rows are the analyst's, not the bundle's.
+        quarantined = ingested.keep_quarantine(config.base_dir / "quarantine.parquet")
         calendar = Calendar.of(config, ingested)
         boosters: dict[tuple[int, ...], Boosted] = {}
         test_date = calendar.last_test_date()
@@ -127,16 +127,6 @@ def train(
     if quarantined is not None:
         lines.append(f"rejected rows, each with its reason: {quarantined}")
     return TrainResult(manifest.model_version, path, True, metrics, lines)
-
-
-def _keep_quarantine(config: Config, ingested: Ingested) -> Path | None:
-    """Leave the rejected rows beside keepwell.toml: they are the analyst's, not the bundle's."""
-    if ingested.usability.rows == ingested.usability.accepted:
-        return None
-    kept = config.base_dir / "quarantine.parquet"
-    partial = kept.with_name(f"{kept.name}.tmp")
-    shutil.copyfile(ingested.quarantine, partial)
-    return partial.replace(kept)
 
 
 def _report_data(
