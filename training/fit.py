@@ -12,6 +12,7 @@ from churn.errors import TooLittleData
 from churn.events import Feed
 from churn.features import FAMILIES, FEATURES, mask_absent_feeds
 from churn.population import MODEL_COLUMNS, MODEL_FAMILIES, Population
+from churn.rhythm import RHYTHM_NAMES
 from churn.trees import FlatTrees
 from training.calendar import MAX_SNAPSHOTS
 from training.calibrate import Choice, choose
@@ -160,14 +161,17 @@ def check_enough(snapshots: Snapshots) -> None:
 def _boost(rows: Snapshots, horizon_days: int, feeds: frozenset[Feed], seed: int) -> Boosted:
     columns, labels = [], []
     rng = np.random.default_rng(seed)
+    # Columns that say nothing (the feeds this log lacks) would only cost time and memory.
+    known = ~np.isnan(rows.X).all(axis=0)
+    used = np.flatnonzero(np.tile(np.append(known, np.ones(len(RHYTHM_NAMES), np.bool_)), 2))
     for date in rows.dates:
         part = rows.at(date)
         # Ranks within the row's own snapshot: what is a long silence differs between seasons.
         population = Population.fit(part.X, horizon_days)
-        columns.append(population.transform(part.X))
+        columns.append(population.transform(part.X)[:, used])
         labels.append(part.is_churn)
         chosen = rng.random(len(part)) < MASKED_SHARE
-        columns.append(population.transform(_masked(part.X[chosen], feeds, rng)))
+        columns.append(population.transform(_masked(part.X[chosen], feeds, rng))[:, used])
         labels.append(part.is_churn[chosen])
     y = np.concatenate(labels)
     parameters = {
@@ -187,9 +191,6 @@ def _boost(rows: Snapshots, horizon_days: int, feeds: frozenset[Feed], seed: int
     }
     matrix = np.concatenate(columns)
     columns.clear()  # not held twice
-    # Columns that say nothing (the feeds this log lacks) would only cost time.
-    used = np.flatnonzero(~np.isnan(matrix).all(axis=0))
-    matrix = matrix[:, used]
     names = [MODEL_COLUMNS[column] for column in used]
     families = [FAMILIES.index(family) for family in MODEL_FAMILIES]
     booster = lgb.train(
