@@ -30,5 +30,5 @@ def training_extra() -> Iterator[None]:
             raise
         raise ExtraMissing(
             f"this command needs {error.name}, which is not installed: "
-            "pip install 'keepwell[train]'"
+            "in Keepwell's source folder, pip install '.[train]'"
         ) from None

@@ -162,7 +162,7 @@ def test_without_the_training_extra_a_command_says_how_to_get_it(command: str) -
     done = without_training(f"from cli.main import run; sys.exit(run({command.split()!r}))")
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr.endswith("pip install 'keepwell[train]'\n")
+    assert done.stderr.endswith("pip install '.[train]'\n")
     assert done.stderr.count("\n") == 1
 
 
