@@ -96,7 +96,7 @@ class Registry:
 
     def promote(self, version: str) -> None:
         """Make a version the current one, after verifying it."""
-        bundle.verify(self.path(version))
+        self._verify(version)
         before = [entry for entry in self._promoted() if entry != version]
         self._write_current([version, *before])
 
@@ -111,9 +111,15 @@ class Registry:
         promoted = self._promoted()
         if len(promoted) < 2:
             raise BundleNotFound(f"{self.root} remembers no version before the current one")
-        bundle.verify(self.path(promoted[1]))
+        self._verify(promoted[1])
         self._write_current(promoted[1:])
         return promoted[1]
+
+    def _verify(self, version: str) -> None:
+        folder = self.path(version)
+        named = bundle.verify(folder).model_version
+        if named != version:
+            raise BundleCorrupt(f"{folder} holds version {named}; give the folder that name")
 
     def _promoted(self) -> list[str]:
         try:

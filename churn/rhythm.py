@@ -110,14 +110,14 @@ def _shrink(
         over_silence = 0.0
         over_horizon = 0.0
         if X[row, at_mean] == X[row, at_mean] and X[row, at_log_mean] == X[row, at_log_mean]:
-            total = X[row, at_mean] * n
+            total = max(X[row, at_mean], 0.0) * n
             log_total = X[row, at_log_mean] * n
             if X[row, at_log_deviation] == X[row, at_log_deviation]:
                 log_squares = X[row, at_log_deviation] * X[row, at_log_deviation] * n
             if X[row, at_over_silence] == X[row, at_over_silence]:
-                over_silence = X[row, at_over_silence] * n
+                over_silence = max(X[row, at_over_silence], 0.0) * n
             if X[row, at_over_horizon] == X[row, at_over_horizon]:
-                over_horizon = X[row, at_over_horizon] * n
+                over_horizon = max(X[row, at_over_horizon], 0.0) * n
         else:
             n = 0.0
         shrunk_log_gap = (log_total + 2.0 * log_mean) / (n + 2.0)

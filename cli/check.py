@@ -40,5 +40,4 @@ def check(
         return
     say(usability.lines())
     if kept is not None:
-        rejected = usability.rows - usability.accepted
-        say([f"the {rejected:,} quarantined rows, each with its reason: {kept}"])
+        say([f"the {ingested.rejected:,} quarantined rows, each with its reason: {kept}"])

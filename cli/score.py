@@ -36,13 +36,13 @@ def score(
             help="Score as of then, in the log's time zone. Default: its end.",
         ),
     ] = None,
-    reasons: Annotated[int, typer.Option(min=0, max=10, help="Reasons per customer.")] = 3,
+    reasons: Annotated[int, typer.Option(min=0, max=8, help="Reasons per customer.")] = 3,
     language: Annotated[Language, typer.Option(help="Of the reasons' texts.")] = Language.EN,
     models_dir: ModelsDir = DEFAULT_MODELS,
     as_json: AsJson = False,
 ) -> None:
     """Write a row per customer with probability, band, reasons and action."""
-    if out.suffix.lower() not in FORMATS:
+    if out.suffix not in FORMATS:
         raise typer.BadParameter(f"--out must end in {', '.join(FORMATS)}, not {out.name!r}")
     with training_extra():
         from training.bulk import score as score_everybody

@@ -21,7 +21,7 @@ from churn.features import FEATURE_NAMES, features
 from churn.registry import Registry
 from churn.scoring import Scorer
 from churn.words import Language
-from training.calendar import instant, moment
+from training.calendar import date_of, instant
 from training.config import Config
 from training.ingest import ingest
 from training.progress import Progress, Silent
@@ -93,10 +93,14 @@ def score(
         ingested = ingest(config, Path(work), now_us=instant(now), progress=progress)
         when = ingested.complete_until if as_of is None else instant(as_of)
         if when > ingested.complete_until:
+            end, asked = (date_of(at, config.events.zone) for at in (ingested.complete_until, when))
             progress.note(
-                f"the log is complete until {moment(ingested.complete_until):%Y-%m-%d} only: "
-                f"as of {moment(when):%Y-%m-%d} everybody looks more silent than they are"
+                f"the log is complete until {end} only: "
+                f"as of {asked} everybody looks more silent than they are"
             )
+        quarantined = ingested.quarantine_note(config.base_dir)
+        if quarantined is not None:
+            progress.note(quarantined)
         progress.stage("scoring", ingested.n_buckets)
 
         def one(k: int) -> pa.Table:

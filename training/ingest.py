@@ -72,13 +72,40 @@ class Ingested:
         """Events of the customers of bucket `k`, in canonical order, without repeats."""
         return sorted_buckets.read(_bucket_path(self.events_dir, k))
 
+    @property
+    def rejected(self) -> int:
+        """Number of rows that are no events."""
+        return self.usability.rows - self.usability.accepted
+
     def keep_quarantine(self, target: Path) -> Path | None:
-        """Copy the rejected rows to `target`, whole or not at all; None if there are none."""
-        if self.usability.rows == self.usability.accepted:
+        """Copy the rejected rows to `target`, whole or not at all; None if there are none.
+
+        Raises
+        ------
+        DataError
+            The file cannot be written.
+        """
+        if self.rejected == 0:
             return None
         partial = target.with_name(f"{target.name}.tmp")
-        shutil.copyfile(self.quarantine, partial)
-        return partial.replace(target)
+        try:
+            shutil.copyfile(self.quarantine, partial)
+            return partial.replace(target)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise DataError(
+                f"the {self.rejected:,} rejected rows cannot be kept in {target}: {error.strerror}"
+            ) from None
+
+    def quarantine_note(self, folder: Path) -> str | None:
+        """Keep the rejected rows in a folder and say where, or why not; None if there are none."""
+        try:
+            kept = self.keep_quarantine(folder / "quarantine.parquet")
+        except DataError as error:
+            return str(error)
+        if kept is None:
+            return None
+        return f"the {self.rejected:,} rejected rows, each with its reason: {kept}"
 
 
 def ingest(

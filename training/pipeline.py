@@ -91,7 +91,7 @@ def train(
         for line in ingested.usability.lines():
             progress.note(line)
         # Beside keepwell.toml: rejected rows are the analyst's, not the bundle's.
-        quarantined = ingested.keep_quarantine(config.base_dir / "quarantine.parquet")
+        quarantined = ingested.quarantine_note(config.base_dir)
         calendar = Calendar.of(config, ingested)
         boosters: dict[tuple[int, ...], Boosted] = {}
         test_date = calendar.last_test_date()
@@ -125,7 +125,7 @@ def train(
         f"report: {path / 'report.html'}",
     ]
     if quarantined is not None:
-        lines.append(f"rejected rows, each with its reason: {quarantined}")
+        lines.append(quarantined)
     return TrainResult(manifest.model_version, path, True, metrics, lines)
 
 

@@ -59,6 +59,39 @@ def scored(shop: Config, published: Path, out: Path, **more: Any) -> list[dict[s
     return rows
 
 
+class Notes:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        pass
+
+    def advance(self, n: int = 1) -> None:
+        pass
+
+    def note(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_rows_that_are_no_events_are_kept_and_told_of(published: Path, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(
+        "customer_id,occurred_at,amount\na,2026-01-05,10\na,2026-02-30,10\nb,2026-03-01,-4\n"
+    )
+    (tmp_path / "keepwell.toml").write_text(
+        "[events]\nquery = \"SELECT *, 'purchase' AS kind"
+        " FROM read_csv('log.csv', all_varchar = true)\"\n"
+    )
+    notes = Notes()
+    config = load(tmp_path / "keepwell.toml")
+    out = tmp_path / "out" / "scores.parquet"
+    assert score(config, published, as_of=None, out=out, now=NOW, progress=notes).rows == 1
+    rejected = pq.read_table(tmp_path / "quarantine.parquet")
+    assert rejected.num_rows == 2
+    assert any("2 rejected rows" in line for line in notes.lines)
+
+
 @pytest.fixture(scope="module")
 def rows(
     shop: Config, published: Path, tmp_path_factory: pytest.TempPathFactory

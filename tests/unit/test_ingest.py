@@ -609,3 +609,16 @@ def test_the_defects_of_cdnow_are_counted(tmp_path: Path) -> None:
     usability = Shop(tmp_path, tmp_path / "work").ingest(query).usability
     assert usability.rows == 69_659
     assert usability.quarantined == {"duplicate": 255, "amount_not_positive": 80}
+
+
+def test_a_quarantine_that_cannot_be_kept_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("customer_id,occurred_at\na,2026-01-05\na,2026-02-30\n")
+    query = "SELECT *, 'purchase' AS kind FROM read_csv('log.csv', all_varchar = true)"
+    config = from_mapping({"events": {"query": query}}, tmp_path / "keepwell.toml")
+    ingested = ingest(config, tmp_path / "work", now_us=NOW)
+    nowhere = tmp_path / "no such folder"
+    with pytest.raises(DataError, match="1 rejected rows cannot be kept"):
+        ingested.keep_quarantine(nowhere / "quarantine.parquet")
+    assert "cannot be kept" in str(ingested.quarantine_note(nowhere))
+    assert "each with its reason" in str(ingested.quarantine_note(tmp_path))
+    assert (tmp_path / "quarantine.parquet").exists()

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,6 +93,13 @@ def test_rolling_back_goes_back_one_promotion_at_a_time(registry: Registry) -> N
     with pytest.raises(BundleNotFound, match="no version before"):
         registry.rollback()
     assert registry.current() == version(1)
+
+
+def test_a_bundle_under_a_foreign_name_is_not_promoted(registry: Registry) -> None:
+    shutil.copytree(registry.path(version(1)), registry.root / version(9))
+    with pytest.raises(BundleCorrupt, match=version(1)):
+        registry.promote(version(9))
+    assert registry.current() == version(2)
 
 
 def test_promoting_again_does_not_count_twice(registry: Registry) -> None:
