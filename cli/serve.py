@@ -1,5 +1,6 @@
 """Serve scores over HTTP from the current model."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,9 +15,13 @@ def serve(
         int | None,
         typer.Option(min=0, max=65535, help="Port. Default: KEEPWELL_PORT, else 8000."),
     ] = None,
+    models_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder of published models. Default: KEEPWELL_MODELS_DIR, else models."),
+    ] = None,
 ) -> None:
     """Run until interrupted."""
     from service import settings
     from service.server import run
 
-    run(settings.load(host=host, port=port))
+    run(settings.load(host=host, port=port, models_dir=models_dir))

@@ -218,7 +218,7 @@ def _pointer(location: tuple[int | str, ...], known: Collection[str]) -> str:
 
 
 def _more(count: int) -> str:
-    return f" {count - 1} more like this." if count > 1 else ""
+    return f" {count - 1} more are wrong." if count > 1 else ""
 
 
 def batch_customers(value: Any) -> list[Any]:

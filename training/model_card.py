@@ -64,7 +64,7 @@ def render(data: ReportData) -> str:
                 "The test covers the dates above; a season or a shock that the log does not hold "
                 "is unknown to it. Watch the churn rate: when it moves, the probabilities lag.",
                 f"A buyer who returns after {data.horizon_days} days counts as having left.",
-                *data.warnings,
+                *data.cautions,
             )
         ),
     )

@@ -85,7 +85,7 @@ def _first_screen(data: ReportData, found: Findings) -> str:
         f'<p class="soft">Trained {data.created_at:%Y-%m-%d %H:%M} UTC. It answers: how probable '
         f"is it that {escape(data.target)}?</p></header>"
         f'<p class="lead">{escape(found.headline())}</p>'
-        + warning_box(data.warnings)
+        + warning_box(data.cautions)
         + table(
             ("Model", "ROC AUC", "PR AUC", "Log loss", "Brier", "ECE", "Top-decile lift"),
             [_row(name, m, found.intervals[name]) for name, m in found.metrics.items()],

@@ -104,6 +104,19 @@ class ReportData:
     seed: int = 7
 
     @property
+    def cautions(self) -> tuple[str, ...]:
+        """What to know before trusting the figures: warnings, and probabilities that are off."""
+        ece, floor = self.findings.metrics[MODEL].ece, self.findings.floor
+        if ece <= floor.p95:
+            return self.warnings
+        return (
+            *self.warnings,
+            f"The probabilities are off by {ece:.3f} on average, more than chance explains (up to "
+            f"{floor.p95:.3f} in 95% of cases): rely on the order of customers rather than on the "
+            "probabilities themselves.",
+        )
+
+    @property
     def target(self) -> str:
         """The question that the probability answers, in words."""
         wait = f", after {self.lead_time_days} days" if self.lead_time_days else ""

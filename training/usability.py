@@ -25,6 +25,10 @@ _MANY_REPEATS = 0.05
 """A larger share of repeated rows is rather a mapping that lost what told them apart."""
 
 
+_FEWEST_BUYERS, _FEWEST_GAPS = 100, 30
+"""Fewer customers are too few to learn from, fewer gaps too few to suggest a horizon from."""
+
+
 @dataclass(frozen=True, slots=True)
 class Suggestion:
     """A setting that the data speak for, and why."""
@@ -93,7 +97,7 @@ class Usability:
     def suggestions(self) -> tuple[Suggestion, ...]:
         """Horizon and inactivity that the gaps between purchases speak for."""
         gaps = self.total.gaps
-        if not gaps:
+        if gaps.total() < _FEWEST_GAPS:
             return ()
         usual, longest = quantile(gaps, _HORIZON_SHARE), quantile(gaps, _INACTIVITY_SHARE)
         room = max(1, int(self.span_days) // _WINDOWS - self.lead_time_days)
@@ -115,6 +119,11 @@ class Usability:
     def warnings(self) -> tuple[str, ...]:
         """What makes the configured problem hard to answer from this log."""
         found: list[str] = []
+        if self.total.buyers < _FEWEST_BUYERS:
+            found.append(
+                f"too few customers to learn from (buyers: {self.total.buyers}); "
+                f"bring at least {_FEWEST_BUYERS}"
+            )
         short = self.shortfall_days(self.horizon_days, self.lead_time_days)
         if short:
             found.append(

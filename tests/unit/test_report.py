@@ -221,3 +221,13 @@ def test_every_table_of_the_card_is_as_wide_as_its_head(data):
     for block in model_card.render(data).split("\n\n"):
         if block.startswith("|"):
             assert len({line.count("|") for line in block.splitlines()}) == 1
+
+
+def test_probabilities_that_are_off_by_more_than_chance_are_warned_of():
+    honest = example(4000)
+    own = honest.probabilities["keepwell"]
+    gloomy = example(4000, probabilities={"keepwell": np.sqrt(own)})
+    assert honest.cautions == honest.warnings
+    (caution,) = gloomy.cautions
+    assert f"off by {gloomy.findings.metrics['keepwell'].ece:.3f} on average" in caution
+    assert "more than chance explains" in report.render(gloomy)

@@ -21,6 +21,11 @@ def bought_on(*days: float) -> Tally:
     )
 
 
+def crowd(*days: float) -> list[Tally]:
+    """A hundred customers who bought on these days."""
+    return [bought_on(*days)] * 100
+
+
 def shop(*customers: Tally, rejected: Rejected | None = None, **problem: int) -> Usability:
     total = Tally()
     for customer in customers:
@@ -89,14 +94,14 @@ def test_a_quantile_is_the_smallest_value_that_enough_do_not_exceed(
 
 def test_horizon_and_inactivity_are_suggested_from_the_gaps_with_the_reason() -> None:
     days = [30 * i for i in range(10)] + [270 + 58 * i for i in range(1, 6)]
-    horizon, inactivity = shop(bought_on(*days)).suggestions()
+    horizon, inactivity = shop(*crowd(*days)).suggestions()
     assert (horizon.key, horizon.days) == ("horizon_days", 60)
     assert horizon.why == "75% of returning purchases come within 58 days of the last"
     assert (inactivity.key, inactivity.days) == ("inactivity_days", 60)
 
 
 def test_no_horizon_is_suggested_that_the_log_has_no_room_for() -> None:
-    report = shop(bought_on(0, 59))
+    report = shop(*crowd(0, 59))
     horizon = report.suggestions()[0]
     assert horizon.days == 20
     assert "no room for a longer one" in horizon.why
@@ -110,15 +115,23 @@ def test_without_a_returning_customer_nothing_is_suggested() -> None:
     assert report.lines()
 
 
+def test_a_few_gaps_suggest_nothing_and_few_customers_are_warned_of() -> None:
+    report = shop(*[bought_on(0, 30, 200)] * 14)
+    assert report.suggestions() == ()
+    assert shop(*[bought_on(0, 30, 200)] * 15).suggestions()
+    assert any("too few customers to learn from (buyers: 14)" in w for w in report.warnings())
+    assert not any("too few" in warning for warning in shop(*crowd(0, 30, 200)).warnings())
+
+
 def test_a_log_too_short_for_the_horizon_is_warned_of_with_the_days() -> None:
-    (warning,) = shop(bought_on(1, 40), horizon_days=60).warnings()
+    (warning,) = shop(*crowd(1, 40), horizon_days=60).warnings()
     assert warning == (
         "the log of 40 days is 140 days too short for a horizon of 60 days and a lead time of 0"
     )
 
 
 def test_a_horizon_shorter_than_the_median_gap_is_warned_of() -> None:
-    (warning,) = shop(bought_on(0, 100, 200), horizon_days=60).warnings()
+    (warning,) = shop(*crowd(0, 100, 200), horizon_days=60).warnings()
     assert "shorter than the median gap between purchases (100 days)" in warning
 
 
