@@ -96,6 +96,8 @@ def choose(
         f"on {len(gains)} later date(s) Platt's map changed the log loss by {-gain:+.4f} "
         f"(at 95% by {-low:+.4f} or better)"
     )
+    if gain <= 0.0:
+        return _because(none, f"none: {figures}, no gain")
     if low <= 0.0:
         return _because(none, f"none: {figures}, which may be chance")
     worse = [date for (date, _, _), part in zip(held, gains, strict=False) if part.mean() <= 0.0]
