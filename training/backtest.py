@@ -155,7 +155,8 @@ def judge(
         boosters=boosters,
     )
     probabilities = {MODEL: predict(fitted.model, test.X)}
-    latest = training.dates[-1]
+    learnt = training.where(np.isin(training.as_of, list(fitted.dates)))
+    latest = learnt.dates[-1]
     everyone = collect(
         ingested,
         [latest],
@@ -165,12 +166,12 @@ def judge(
         seed=config.training.seed,
     )
     probabilities |= predict_baselines(
-        BaselineData(training.X, FEATURE_NAMES, training.is_churn, everyone.X),
+        BaselineData(learnt.X, FEATURE_NAMES, learnt.is_churn, everyone.X),
         BaselineData(test.X, FEATURE_NAMES, test.is_churn),
         config.problem.horizon_days,
         config.training.seed,
     )
-    return Judged(test, probabilities, fitted, _summary(training))
+    return Judged(test, probabilities, fitted, _summary(learnt))
 
 
 def labelled(
