@@ -28,7 +28,7 @@ def test_requests_are_counted_by_route_template(published: Path) -> None:
         assert count("http_requests_total", route="unmatched", method="GET", status="404") == 1
         assert count("http_request_duration_seconds_count", route="/score", method="POST") == 2
         assert count("http_requests_in_progress") == 0
-    assert "1042" not in text
+    assert "c-1042" not in text
     assert "secret" not in text
 
 

@@ -49,9 +49,8 @@ def test_a_promotion_is_taken_up_and_a_rollback_too(models_dir: Path) -> None:
         client.refresh()
         assert version_of(client) == first
         assert client.metric("model_reloads_total", result="ok") == 3
-        assert (
-            "beef" not in client.get("/metrics").text.split("churn_model_info{")[1].split("\n")[0]
-        )
+        loaded = client.get("/metrics").text.split("churn_model_info{")[1].split("\n")[0]
+        assert SECOND not in loaded
 
 
 def test_the_same_promotion_is_loaded_once(models_dir: Path) -> None:
