@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from churn.errors import BundleCorrupt
+from churn.tree_dump import COLUMNS
 
 if TYPE_CHECKING:
     from churn.trees import FlatTrees
@@ -13,15 +14,7 @@ _TYPES = {
     "families": np.int64,
     "node_start": np.int64,
     "leaf_start": np.int64,
-    "feature": np.int64,
-    "missing_type": np.int64,
-    "threshold": np.float64,
-    "default_left": np.bool_,
-    "left": np.int64,
-    "right": np.int64,
-    "node_count": np.float64,
-    "leaf_count": np.float64,
-    "leaf_value": np.float64,
+    **COLUMNS,
 }
 
 

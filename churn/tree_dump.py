@@ -8,7 +8,7 @@ from churn.errors import BundleUnsupported
 
 MISSING_NONE, MISSING_ZERO, MISSING_NAN = 0, 1, 2
 _MISSING_TYPES = {"None": MISSING_NONE, "Zero": MISSING_ZERO, "NaN": MISSING_NAN}
-_COLUMNS: dict[str, type] = {
+COLUMNS: dict[str, type] = {
     "feature": np.int64,
     "missing_type": np.int64,
     "threshold": np.float64,
@@ -33,7 +33,7 @@ def flatten(dump: dict[str, Any]) -> dict[str, Any]:
         raise BundleUnsupported("the booster has several classes; train a binary objective")
     if dump["average_output"]:
         raise BundleUnsupported("the booster averages its trees; train with boosting gbdt")
-    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     node_start, leaf_start = [0], [0]
     for tree in dump["tree_info"]:
         _visit(tree["tree_structure"], columns, node_start[-1], leaf_start[-1])
@@ -42,7 +42,7 @@ def flatten(dump: dict[str, Any]) -> dict[str, Any]:
     return {
         "node_start": np.array(node_start, dtype=np.int64),
         "leaf_start": np.array(leaf_start, dtype=np.int64),
-    } | {name: np.array(columns[name], dtype=dtype) for name, dtype in _COLUMNS.items()}
+    } | {name: np.array(columns[name], dtype=dtype) for name, dtype in COLUMNS.items()}
 
 
 def _visit(
