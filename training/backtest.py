@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from churn.features import FEATURE_NAMES
 from training.baselines import BaselineData, predict_baselines
 from training.calendar import Calendar, date_of, instant
+from training.calibrate import Dated
 from training.config import Config
 from training.fit import Boosted, Fitted, check_enough, fit, predict
 from training.ingest import Ingested, ingest
@@ -51,6 +52,11 @@ class Judged:
     probabilities: dict[str, Floats]
     fitted: Fitted
     trained_on: dict[int, tuple[int, float]]
+
+    @property
+    def earlier(self) -> tuple[Dated, ...]:
+        """Dates before the test date, newest first, each predicted as of that date."""
+        return self.fitted.calibration.earlier
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,36 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from churn.calibration import Calibration
+from churn.compiled import Booleans
 from training.calendar import CALIBRATION_DATES, moment
 from training.snapshots import Snapshots
 
 MIN_ROWS = 500
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """An earlier date, predicted by a booster whose labels had ended by then.
+
+    Attributes
+    ----------
+    as_of : int
+        Microseconds since 1970-01-01 UTC.
+    is_churn, is_one_time : ndarray of bool, shape (n,)
+        What became of the customers, and whether they had bought on one day only.
+    probability : ndarray of float64, shape (n,)
+        Before any calibration.
+    customer_id : ndarray of object, shape (n,)
+        Identifiers.
+    """
+
+    as_of: int
+    is_churn: Booleans
+    is_one_time: Booleans
+    probability: Floats
+    customer_id: NDArray[np.object_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +61,15 @@ class Choice:
         The booster may learn from labels that end by then.
     evidence : str
         Why, with the figures.
+    earlier : tuple of Dated
+        The dates that told, newest first.
     """
 
     calibration: Calibration
     held_out: frozenset[int]
     labels_end_by: int
     evidence: str
+    earlier: tuple[Dated, ...] = ()
 
 
 def choose(
@@ -68,15 +95,27 @@ def choose(
     everything = max(snapshots.dates) + window
     none = Choice(Calibration(), frozenset(), everything, "")
     held: list[tuple[int, Floats, NDArray[np.bool_]]] = []
+    earlier: list[Dated] = []
     date = max(snapshots.dates)
     for _ in range(CALIBRATION_DATES):
         before = snapshots.where(snapshots.as_of + window <= date)
         there = snapshots.at(date)
         if min(len(before), len(there)) < MIN_ROWS or _one_sided(before) or _one_sided(there):
             break
-        held.append((date, margins(date, there), there.is_churn))
-        earlier = [known for known in snapshots.dates if known + window <= date]
-        date = max(earlier)
+        margin = margins(date, there)
+        held.append((date, margin, there.is_churn))
+        earlier.append(
+            Dated(
+                date,
+                there.is_churn,
+                there.is_one_time,
+                Calibration().apply(margin),
+                there.customer_id,
+            )
+        )
+        ended = [known for known in snapshots.dates if known + window <= date]
+        date = max(ended)
+    none = replace(none, earlier=tuple(earlier))
     if len(held) < CALIBRATION_DATES:
         return _because(none, "none: too few labelled dates to compare calibrations on")
 
@@ -110,6 +149,7 @@ def choose(
         frozenset({latest}),
         latest,
         f"Platt: {figures}, and lowered it on each",
+        tuple(earlier),
     )
 
 

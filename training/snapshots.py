@@ -37,6 +37,8 @@ class Snapshots:
         Microseconds since 1970-01-01 UTC.
     is_churn : ndarray of bool, shape (n,)
         The label; meaningless where the window reaches past `complete_until`.
+    next_purchase_days : ndarray of float64, shape (n,)
+        Days from the end of the lead time to the next purchase; infinite where none is known of.
     customer_id : ndarray of object, shape (n,)
         Identifiers.
     """
@@ -44,6 +46,7 @@ class Snapshots:
     X: Floats
     as_of: Integers
     is_churn: Booleans
+    next_purchase_days: Floats
     customer_id: NDArray[np.object_]
 
     def __len__(self) -> int:
@@ -62,7 +65,11 @@ class Snapshots:
     def where(self, chosen: Booleans) -> "Snapshots":
         """The chosen rows."""
         return Snapshots(
-            self.X[chosen], self.as_of[chosen], self.is_churn[chosen], self.customer_id[chosen]
+            self.X[chosen],
+            self.as_of[chosen],
+            self.is_churn[chosen],
+            self.next_purchase_days[chosen],
+            self.customer_id[chosen],
         )
 
     def at(self, as_of: int) -> "Snapshots":
@@ -125,6 +132,7 @@ def collect(
     columns = (
         np.concatenate([part.as_of for part in parts]),
         np.concatenate([part.is_churn for part in parts]),
+        np.concatenate([part.next_purchase_days for part in parts]),
         np.concatenate([part.customer_id for part in parts]),
     )
     X = np.empty((len(columns[0]), len(FEATURES)), dtype=np.float64)
@@ -162,13 +170,14 @@ def by_bucket(
 
     def one(k: int) -> Snapshots:
         log = ingested.bucket(k)
-        customers, dates, is_churn = _rows(log, wanted, problem, everyone, known_until)
+        customers, dates, days = _rows(log, wanted, problem, everyone, known_until)
         if share < 1.0:
             kept = np.random.default_rng([seed, k]).random(len(customers)) < share
-            customers, dates, is_churn = customers[kept], dates[kept], is_churn[kept]
+            customers, dates, days = customers[kept], dates[kept], days[kept]
         X = feature_rows(log, customers, dates, settings)
         mask_absent_feeds(X, ingested.feeds)
-        return Snapshots(X, dates, is_churn, log.customer_ids[customers])
+        is_churn = days >= problem.horizon_days
+        return Snapshots(X, dates, is_churn, days, log.customer_ids[customers])
 
     progress.stage("computing features", ingested.n_buckets)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -179,42 +188,38 @@ def by_bucket(
 
 def _rows(
     log: EventLog, as_ofs: Integers, problem: Problem, everyone: bool, known_until: int | None
-) -> tuple[Integers, Integers, Booleans]:
-    """The (customer, date) pairs to look at, and their labels."""
+) -> tuple[Integers, Integers, Floats]:
+    """The (customer, date) pairs to look at, and the days to their next purchases."""
     day = MICROSECONDS_PER_DAY
     eligible = np.zeros((log.n_customers, len(as_ofs)), dtype=np.bool_)
-    is_churn = np.zeros((log.n_customers, len(as_ofs)), dtype=np.bool_)
+    days = np.full((log.n_customers, len(as_ofs)), np.inf)
     look_back = problem.observation_window_days if everyone else problem.inactivity_days
-    _label(
+    _look(
         log.time, log.known_at, log.kind, log.offsets, as_ofs,
-        look_back * day, problem.lead_time_days * day, problem.horizon_days * day,
+        look_back * day, problem.lead_time_days * day,
         _FOREVER if known_until is None else known_until,
-        eligible, is_churn,
+        eligible, days,
     )  # fmt: skip
     customers, dates = np.nonzero(eligible)
-    return customers.astype(np.int64), as_ofs[dates], is_churn[customers, dates]
+    return customers.astype(np.int64), as_ofs[dates], days[customers, dates]
 
 
 @compiled
-def _label(
+def _look(
     time: Integers, known_at: Integers, kind: Codes, offsets: Integers, as_ofs: Integers,
-    look_back: int, lead: int, horizon: int, known_until: int,
-    eligible: Booleans, is_churn: Booleans,
+    look_back: int, lead: int, known_until: int, eligible: Booleans, days: Floats,
 ) -> None:  # fmt: skip
+    """Who bought within `look_back`, and how long after the lead time they bought again."""
     for customer in range(len(offsets) - 1):
         for at in range(len(as_ofs)):
             as_of = as_ofs[at]
-            bought_before = False
-            buys_after = False
             for i in range(offsets[customer], offsets[customer + 1]):
                 if kind[i] != PURCHASE:
                     continue
                 t = time[i]
                 if t < as_of:
                     if t >= as_of - look_back and known_at[i] < as_of:
-                        bought_before = True
-                elif t >= as_of + lead and t < as_of + lead + horizon and known_at[i] < known_until:
-                    buys_after = True
+                        eligible[customer, at] = True
+                elif t >= as_of + lead and known_at[i] < known_until:
+                    days[customer, at] = (t - as_of - lead) / MICROSECONDS_PER_DAY
                     break
-            eligible[customer, at] = bought_before
-            is_churn[customer, at] = not buys_after

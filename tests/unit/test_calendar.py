@@ -53,6 +53,7 @@ def test_dates_are_named_in_the_log_s_time_zone() -> None:
         np.zeros((4, len(FEATURES))),
         np.full(4, midnight + 300 * DAY),
         np.array([True, False, True, False]),
+        np.array([np.inf, 3.0, np.inf, 0.5]),
         np.array(["a", "b", "c", "d"], dtype=object),
     )
     judged = Judged(test, {MODEL: np.array([0.6, 0.4, 0.7, 0.3])}, None, {})  # type: ignore[arg-type]

@@ -37,10 +37,12 @@ def snapshots(dates: int = 24, rows: int = 2000, seed: int = 1) -> Snapshots:
     rng = np.random.default_rng(seed)
     X = np.full((dates * rows, len(FEATURES)), np.nan)
     X[:, 0] = rng.normal(0.3, 1.2, size=len(X))
+    is_churn = rng.random(len(X)) < 1 / (1 + np.exp(-X[:, 0]))
     return Snapshots(
         X=X,
         as_of=np.repeat(LAST - STEP * np.arange(dates)[::-1], rows),
-        is_churn=rng.random(len(X)) < 1 / (1 + np.exp(-X[:, 0])),
+        is_churn=is_churn,
+        next_purchase_days=np.where(is_churn, np.inf, 1.0),
         customer_id=np.array([f"c{n % rows}" for n in range(len(X))], dtype=object),
     )
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import lightgbm as lgb
 import numpy as np
 import pytest
@@ -33,10 +35,12 @@ def snapshots(dates: int = 9, rows: int = 150, seed: int = 1) -> Snapshots:
     X[:, POSITION["purchase_days_total"]] = rng.integers(1, 9, size=n)
     mask_absent_feeds(X, FEEDS)
     risk = X[:, POSITION["days_since_last_purchase"]] - X[:, POSITION["visits_30d"]]
+    is_churn = risk + rng.normal(0, 10, size=n) > 0
     return Snapshots(
         X=X,
         as_of=np.repeat(LAST - 15 * DAY * np.arange(dates)[::-1], rows),
-        is_churn=risk + rng.normal(0, 10, size=n) > 0,
+        is_churn=is_churn,
+        next_purchase_days=np.where(is_churn, np.inf, rng.uniform(0, 60, size=n)),
         customer_id=np.array([f"c{k % rows}" for k in range(n)], dtype=object),
     )
 
@@ -109,7 +113,7 @@ def test_feeds_that_the_log_lacks_are_not_in_the_model(model: Fitted) -> None:
 def test_outcomes_at_the_date_of_making_are_not_looked_at(
     model: Fitted, rows: Snapshots, reference: Snapshots
 ) -> None:
-    flipped = Snapshots(reference.X, reference.as_of, ~reference.is_churn, reference.customer_id)
+    flipped = replace(reference, is_churn=~reference.is_churn)
     again = fitted(rows, flipped)
     assert again.model.lightgbm_text == model.model.lightgbm_text
     assert (
@@ -133,7 +137,7 @@ def test_no_outcome_after_a_date_reaches_the_booster_of_that_date() -> None:
     assert known_at_last in boosters  # it was asked how it would have done on the last date
     later = rows.as_of + WINDOW > LAST
     assert 0 < later.sum() < len(rows)
-    changed = Snapshots(rows.X, rows.as_of, rows.is_churn ^ later, rows.customer_id)
+    changed = replace(rows, is_churn=rows.is_churn ^ later)
     others: dict[tuple[int, ...], Boosted] = {}
     after = fitted(changed, reference, others)
     assert others[known_at_last].text == boosters[known_at_last].text
@@ -180,6 +184,7 @@ def labelled(churned: int, stayed: int) -> Snapshots:
         X=np.full((n, len(FEATURES)), np.nan),
         as_of=np.full(n, LAST),
         is_churn=np.arange(n) < churned,
+        next_purchase_days=np.where(np.arange(n) < churned, np.inf, 1.0),
         customer_id=np.array([f"c{k}" for k in range(n)], dtype=object),
     )
 

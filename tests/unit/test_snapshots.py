@@ -8,7 +8,7 @@ from churn.events import MICROSECONDS_PER_DAY as DAY
 from churn.events import Event, EventLog, Feed, Kind, customer_log
 from churn.features import FEATURES, POSITION, FeatureSettings, features
 from training.config import Problem
-from training.snapshots import Snapshots, _label, collect
+from training.snapshots import Snapshots, _look, collect
 
 AS_OF = 1000 * DAY
 
@@ -75,6 +75,12 @@ def test_a_label_knows_only_what_was_known_when_the_model_was_made() -> None:
     assert taken(log, [AS_OF], HORIZON, known_until=made_at).is_churn.tolist() == [True]
     assert taken(log, [AS_OF], HORIZON, known_until=made_at + 1).is_churn.tolist() == [False]
     assert taken(log, [AS_OF], HORIZON).is_churn.tolist() == [False]
+
+
+def test_the_next_purchase_is_counted_from_the_end_of_the_lead_time() -> None:
+    log = logs(bought(AS_OF - 1, AS_OF + 3 * DAY, AS_OF + 20 * DAY), bought(AS_OF - 2))
+    assert taken(log, [AS_OF], HORIZON).next_purchase_days.tolist() == [3.0, np.inf]
+    assert taken(log, [AS_OF], LEAD).next_purchase_days.tolist() == [13.0, np.inf]
 
 
 def test_only_purchases_are_staying() -> None:
@@ -179,15 +185,14 @@ def test_the_plain_python_source_labels_as_the_compiled_does() -> None:
     log = customer_log("c", bought(*times.tolist()))
     as_ofs = np.arange(50, 400, 7) * DAY
     results = []
-    for kernel in (_label, plain(_label)):
+    for kernel in (_look, plain(_look)):
         eligible = np.zeros((1, len(as_ofs)), dtype=np.bool_)
-        is_churn = np.zeros((1, len(as_ofs)), dtype=np.bool_)
+        days = np.full((1, len(as_ofs)), np.inf)
         kernel(
-            log.time, log.known_at, log.kind, log.offsets, as_ofs, 5 * DAY, 3 * DAY, 9 * DAY,
-            500 * DAY,
-            eligible, is_churn,
+            log.time, log.known_at, log.kind, log.offsets, as_ofs, 5 * DAY, 3 * DAY, 500 * DAY,
+            eligible, days,
         )  # fmt: skip
-        results.append((eligible.tolist(), is_churn.tolist()))
+        results.append((eligible.tolist(), days.tolist()))
     assert results[0] == results[1]
     assert 0 < sum(results[0][0][0]) < len(as_ofs)
-    assert 0 < sum(results[0][1][0]) < len(as_ofs)
+    assert len(set(results[0][1][0])) > 20
