@@ -7,7 +7,7 @@ on it; if not, the booster learns from everything and its probabilities are left
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -69,7 +69,7 @@ class Choice:
     held_out: frozenset[int]
     labels_end_by: int
     evidence: str
-    earlier: tuple[Dated, ...] = ()
+    earlier: tuple[Dated, ...] = field(default=(), compare=False)
 
 
 def choose(
