@@ -140,6 +140,32 @@ class Business(Section):
     value_horizon_days: Days = 365
     """Days over which a customer's value is counted."""
 
+    retained_value: float = Field(default=200.0, gt=0)
+    """Worth of one churner who is kept, for the expected maximum profit in the report. This and
+    the four below default to the figures of the paper that proposed it."""
+
+    incentive_cost: float = Field(default=10.0, ge=0)
+    """Cost of one accepted retention offer."""
+
+    contact_cost: float = Field(default=1.0, ge=0)
+    """Cost of contacting one customer."""
+
+    acceptance_alpha: float = Field(default=6.0, gt=0)
+    """With acceptance_beta: the share of churners whom an offer keeps is believed to follow a
+    Beta(alpha, beta) distribution, whose mean is alpha / (alpha + beta)."""
+
+    acceptance_beta: float = Field(default=14.0, gt=0)
+    """See acceptance_alpha."""
+
+    @validates_together(mode="after")
+    def _offers_are_worth_it(self) -> Self:
+        if self.retained_value <= self.incentive_cost:
+            raise ValueError(
+                f"retained_value ({self.retained_value:g}) must be above incentive_cost "
+                f"({self.incentive_cost:g}), or no offer could ever pay"
+            )
+        return self
+
 
 class Config(Section):
     """Everything in one keepwell.toml.

@@ -28,6 +28,7 @@ from training.backtest import (
 )
 from training.calendar import Calendar, date_of, instant
 from training.config import Config
+from training.empc import expected_maximum_profit
 from training.fit import Boosted, Fitted, fit
 from training.ingest import Ingested, ingest
 from training.packing import pack, thresholds
@@ -116,12 +117,14 @@ def train(
     data = _report_data(config, ingested, judged, fitted, manifest, now)
     path = registry.publish(manifest, files | _pages(data))
     registry.promote(manifest.model_version)
-    auc = metrics["roc_auc"]
+    auc, profit, currency = metrics["roc_auc"], data.empc[MODEL], config.business.currency
     lines = [
         f"published and promoted {manifest.model_version} in {models_dir}",
         f"judged as of {result['as_of'][0]} on {len(judged.test):,} customers: "
         f"ROC AUC {'-' if auc is None else f'{auc:.3f}'}, log loss {metrics['log_loss']:.3f}, "
         f"ECE {metrics['ece']:.3f}",
+        f"expected maximum profit of a campaign: {profit.per_customer:.2f} {currency} a customer, "
+        f"contacting the riskiest {profit.contacted_share:.0%}",
         f"report: {path / 'report.html'}",
     ]
     if quarantined is not None:
@@ -182,6 +185,10 @@ def _report_data(
         ),
         data_fingerprint=ingested.fingerprint,
         seed=config.training.seed,
+        empc={
+            name: expected_maximum_profit(test.is_churn, probability, config.business)
+            for name, probability in judged.probabilities.items()
+        },
     )
 
 

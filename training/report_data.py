@@ -12,8 +12,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from training.empc import CampaignProfit
 from training.intervals import Bootstrap, Interval
 from training.metrics import EceFloor, Metrics, ece_floor, evaluate
+from training.verdicts import Gate, Grade
 
 MODEL = "keepwell"
 LABELS = {
@@ -79,6 +81,12 @@ class ReportData:
     data_fingerprint : str
     seed : int
         Of the bootstrap.
+    gates : tuple of Gate
+        What was asked before promotion, and the answers.
+    grade : Grade or None
+        The letter for a manager and why.
+    empc : mapping of str to CampaignProfit
+        Expected maximum profit of a retention campaign with each model, ``keepwell`` first.
     """
 
     model_version: str
@@ -102,6 +110,9 @@ class ReportData:
     warnings: tuple[str, ...] = ()
     data_fingerprint: str = ""
     seed: int = 7
+    gates: tuple[Gate, ...] = ()
+    grade: Grade | None = None
+    empc: Mapping[str, CampaignProfit] = field(default_factory=dict)
 
     @property
     def cautions(self) -> tuple[str, ...]:
