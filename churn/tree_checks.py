@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from churn.errors import BundleCorrupt
-from churn.tree_dump import COLUMNS
+from churn.tree_dump import COLUMNS, ONE_OF, UP_TO
 
 if TYPE_CHECKING:
     from churn.trees import FlatTrees
@@ -14,6 +14,8 @@ _TYPES = {
     "families": np.int64,
     "node_start": np.int64,
     "leaf_start": np.int64,
+    "set_start": np.int64,
+    "set_words": np.int64,
     **COLUMNS,
 }
 
@@ -32,12 +34,13 @@ def check(trees: "FlatTrees") -> None:
         if not (isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == 1):
             raise _wrong(f"{name} is not a column of {np.dtype(dtype).name}")
     _check_columns(trees)
+    _check_sets(trees)
     _check_structure(trees)
 
 
 def _check_columns(trees: "FlatTrees") -> None:
     n_nodes = len(trees.feature)
-    for name in ("missing_type", "threshold", "default_left", "left", "right", "node_count"):
+    for name in ("decision", "threshold", "default_left", "left", "right", "node_count"):
         if len(getattr(trees, name)) != n_nodes:
             raise _wrong(f"{name} has another length than feature")
     if len(trees.leaf_count) != len(trees.leaf_value):
@@ -46,8 +49,8 @@ def _check_columns(trees: "FlatTrees") -> None:
         raise _wrong("a node tests a feature that does not exist")
     if type(trees.n_families) is not int or not _within(trees.families, 0, trees.n_families):
         raise _wrong("a feature has a family that does not exist")
-    if not _within(trees.missing_type, 0, 3):
-        raise _wrong("missing_type is not one of 0, 1 and 2")
+    if not _within(trees.decision, UP_TO, ONE_OF + 1):
+        raise _wrong("decision is not one of 0, 1, 2 and 3")
     for name in ("threshold", "leaf_value", "node_count", "leaf_count"):
         if not np.isfinite(getattr(trees, name)).all():
             raise _wrong(f"{name} is not finite")
@@ -55,11 +58,22 @@ def _check_columns(trees: "FlatTrees") -> None:
         raise _wrong("a count of training rows is negative, or none reached a node")
 
 
+def _check_sets(trees: "FlatTrees") -> None:
+    start = trees.set_start
+    if len(start) == 0 or start[0] != 0 or start[-1] != len(trees.set_words):
+        raise _wrong("set_start does not divide set_words into sets of codes")
+    if (start[1:] <= start[:-1]).any():
+        raise _wrong("a set of codes has no words")
+    named = trees.threshold[trees.decision == ONE_OF]
+    if not (_within(named, 0, len(start) - 1) and (named == np.floor(named)).all()):
+        raise _wrong("a node names a set of codes that does not exist")
+
+
 def _check_structure(trees: "FlatTrees") -> None:
     starts = {"node_start": len(trees.feature), "leaf_start": len(trees.leaf_value)}
     for name, end in starts.items():
         start = getattr(trees, name)
-        if len(start) == 0 or start[0] != 0 or start[-1] != end or (np.diff(start) < 0).any():
+        if len(start) == 0 or start[0] != 0 or start[-1] != end or (start[1:] < start[:-1]).any():
             raise _wrong(f"{name} does not divide the ensemble into trees")
     if len(trees.node_start) != len(trees.leaf_start):
         raise _wrong("leaf_start has another length than node_start")

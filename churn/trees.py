@@ -17,7 +17,7 @@ import numpy as np
 
 from churn.compiled import Booleans, Floats, Integers, compiled
 from churn.tree_checks import check
-from churn.tree_dump import MISSING_NAN, MISSING_ZERO, flatten
+from churn.tree_dump import BITS, ONE_OF, UP_TO_NAN_MISSING, UP_TO_ZERO_MISSING, flatten
 from churn.tree_tables import MOST_TABULATED, Shape, Tables, received, tabulate
 
 _ZERO = float(np.float32(1e-35))  # what LightGBM takes for zero, in the precision it does
@@ -35,18 +35,25 @@ class FlatTrees:
         Number of families.
     node_start, leaf_start : ndarray of int64, shape (n_trees + 1,)
         Tree t owns nodes ``node_start[t]:node_start[t + 1]`` and likewise leaves.
-    feature, missing_type : ndarray of int64, shape (n_nodes,)
-        Feature tested, and what counts as missing there.
+    feature : ndarray of int64, shape (n_nodes,)
+        Feature tested.
+    decision : ndarray of int64, shape (n_nodes,)
+        How: 0 to 2, whether the value is up to the threshold, with nothing, zero or NaN missing;
+        3, whether the value is one of a set of codes.
     threshold : ndarray of float64, shape (n_nodes,)
-        A value up to the threshold goes left.
+        A value up to the threshold goes left; for a set of codes, the number of the set.
     default_left : ndarray of bool, shape (n_nodes,)
-        Where a missing value goes.
+        Where a missing value goes; one that is no code of a set goes right.
     left, right : ndarray of int64, shape (n_nodes,)
         Child node within the tree, or ``-1 - leaf``.
     node_count, leaf_count : ndarray of float64
         Training rows that reached it.
     leaf_value : ndarray of float64, shape (n_leaves,)
         Log-odds.
+    set_start : ndarray of int64, shape (n_sets + 1,)
+        Set s is ``set_words[set_start[s]:set_start[s + 1]]``.
+    set_words : ndarray of int64
+        Code c of a set is bit ``c % 64`` of its word ``c // 64``.
     expected_margin : float
         Log-odds of the average training row.
 
@@ -61,7 +68,7 @@ class FlatTrees:
     node_start: Integers
     leaf_start: Integers
     feature: Integers
-    missing_type: Integers
+    decision: Integers
     threshold: Floats
     default_left: Booleans
     left: Integers
@@ -69,6 +76,8 @@ class FlatTrees:
     node_count: Floats
     leaf_count: Floats
     leaf_value: Floats
+    set_start: Integers
+    set_words: Integers
     expected_margin: float = field(init=False)
     _tables: Tables = field(init=False, repr=False, compare=False)
 
@@ -86,15 +95,14 @@ class FlatTrees:
         Parameters
         ----------
         booster : lightgbm.Booster
-            Binary classifier or regression, one tree per iteration, numerical splits.
+            Binary classifier or regression, one tree per iteration.
         families : sequence of int, length n_features
             Family of each feature, from 0.
 
         Raises
         ------
         BundleUnsupported
-            If the booster has linear trees, categorical splits, several trees per iteration or
-            averaged trees.
+            If the booster has linear trees, several trees per iteration or averaged trees.
         """
         return cls(
             families=np.asarray(families, dtype=np.int64),
@@ -117,8 +125,9 @@ class FlatTrees:
         """
         out = np.empty(len(X), dtype=np.float64)
         _margin(
-            X, self.node_start, self.leaf_start, self.feature, self.missing_type, self.threshold,
-            self.default_left, self.left, self.right, self.leaf_value, out,
+            X, self.node_start, self.leaf_start, self.feature, self.decision, self.threshold,
+            self.default_left, self.left, self.right, self.leaf_value, self.set_start,
+            self.set_words, out,
         )  # fmt: skip
         return out
 
@@ -140,8 +149,9 @@ class FlatTrees:
         margin = np.empty(len(X), dtype=np.float64)
         contributions = np.zeros((len(X), self.n_families), dtype=np.float64)
         _explain(
-            X, self.node_start, self.leaf_start, self.feature, self.missing_type, self.threshold,
-            self.default_left, self.leaf_value, self._tables, margin, contributions,
+            X, self.node_start, self.leaf_start, self.feature, self.decision, self.threshold,
+            self.default_left, self.leaf_value, self.set_start, self.set_words, self._tables,
+            margin, contributions,
         )  # fmt: skip
         return margin, contributions
 
@@ -155,13 +165,25 @@ class FlatTrees:
 
 
 @compiled
-def _goes_left(number: float, missing_type: int, threshold: float, default_left: bool) -> bool:
-    """LightGBM's numerical decision."""
+def _goes_left(
+    number: float, decision: int, threshold: float, default_left: bool, set_start: Integers,
+    set_words: Integers,
+) -> bool:  # fmt: skip
+    """LightGBM's decision: numerical, or by a set of codes."""
+    if decision == ONE_OF:
+        first = set_start[int(threshold)]
+        most = BITS * (set_start[int(threshold) + 1] - first)
+        # As LightGBM truncates: -0.5 is code 0. NaN compares false, so that it is no code.
+        if not (-1.0 < number < most):
+            return False
+        code = int(number)
+        among: bool = (set_words[first + code // BITS] >> (code % BITS)) & 1 == 1
+        return among
     if number != number:
-        if missing_type == MISSING_NAN:
+        if decision == UP_TO_NAN_MISSING:
             return default_left
         number = 0.0
-    if missing_type == MISSING_ZERO and abs(number) <= _ZERO:
+    if decision == UP_TO_ZERO_MISSING and abs(number) <= _ZERO:
         return default_left
     return number <= threshold
 
@@ -169,8 +191,8 @@ def _goes_left(number: float, missing_type: int, threshold: float, default_left:
 @compiled
 def _margin(
     X: Floats, node_start: Integers, leaf_start: Integers, feature: Integers,
-    missing_type: Integers, threshold: Floats, default_left: Booleans, left: Integers,
-    right: Integers, leaf_value: Floats, out: Floats,
+    decision: Integers, threshold: Floats, default_left: Booleans, left: Integers,
+    right: Integers, leaf_value: Floats, set_start: Integers, set_words: Integers, out: Floats,
 ) -> None:  # fmt: skip
     for row in range(len(X)):
         total = 0.0
@@ -180,8 +202,9 @@ def _margin(
             while node >= 0:
                 at = first + node
                 if _goes_left(
-                    X[row, feature[at]], missing_type[at], threshold[at], default_left[at]
-                ):
+                    X[row, feature[at]], decision[at], threshold[at], default_left[at], set_start,
+                    set_words,
+                ):  # fmt: skip
                     node = left[at]
                 else:
                     node = right[at]
@@ -192,8 +215,8 @@ def _margin(
 @compiled
 def _explain(
     X: Floats, node_start: Integers, leaf_start: Integers, feature: Integers,
-    missing_type: Integers, threshold: Floats, default_left: Booleans, leaf_value: Floats,
-    tables: Tables, margin: Floats, contributions: Floats,
+    decision: Integers, threshold: Floats, default_left: Booleans, leaf_value: Floats,
+    set_start: Integers, set_words: Integers, tables: Tables, margin: Floats, contributions: Floats,
 ) -> None:  # fmt: skip
     # One scratch per call, so that threads do not share it.
     decided_left = tables.decided.copy()
@@ -204,8 +227,9 @@ def _explain(
             first = node_start[t]
             for at in range(first, node_start[t + 1]):
                 decided_left[at - first] = _goes_left(
-                    X[row, feature[at]], missing_type[at], threshold[at], default_left[at]
-                )
+                    X[row, feature[at]], decision[at], threshold[at], default_left[at], set_start,
+                    set_words,
+                )  # fmt: skip
             for leaf in range(leaf_start[t], leaf_start[t + 1]):
                 at_slot = tables.slot_start[leaf]
                 d = tables.slot_start[leaf + 1] - at_slot

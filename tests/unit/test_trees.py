@@ -34,6 +34,31 @@ def table(
     return X, y
 
 
+ODD_CODES = [np.nan, -1.0, -0.5, -3.0, 0.4, 2.9, 63.0, 64.0, 1e6, 2.0**31, 2.0**40, np.inf, -np.inf]
+
+
+def coded_table(
+    seed: int, rows: int = 200, codes: int = 9, missing: float = 0.1, spread: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Columns 0, 2 and 4 hold codes, `spread` apart, each with a risk of its own."""
+    rng = np.random.default_rng(seed)
+    X, y = table(seed, rows, missing=missing)
+    for column in (0, 2, 4):
+        code = rng.integers(0, codes, size=rows)
+        y = np.where(rng.random(rows) < 0.4, rng.random(codes)[code] > 0.5, y)
+        X[:, column] = code * spread
+        X[rng.random(rows) < missing, column] = np.nan
+    return X, y.astype(float)
+
+
+CODED: dict[str, Any] = {
+    "data": {"categorical_feature": [0, 2, 4]},
+    "min_data_per_group": 2,
+    "cat_smooth": 1.0,
+    "cat_l2": 0.1,
+}
+
+
 def alone(features: int) -> list[int]:
     """Every feature its own family."""
     return list(range(features))
@@ -64,8 +89,35 @@ def models(draw: st.DrawFn) -> tuple[lgb.Booster, np.ndarray]:
     return booster(X, y, draw(st.integers(1, 6)), **more), np.vstack([X[:10], fresh])
 
 
-@given(models())
-@settings(max_examples=40, deadline=None)
+@st.composite
+def coded_models(draw: st.DrawFn) -> tuple[lgb.Booster, np.ndarray]:
+    """A booster with sets of codes, and rows to score, with codes never seen or no codes at all."""
+    seed = draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    X, y = coded_table(
+        seed,
+        rows=draw(st.integers(20, 200)),
+        codes=draw(st.sampled_from([2, 3, 9, 70, 150])),
+        missing=draw(st.sampled_from([0.0, 0.2])),
+        spread=draw(st.sampled_from([1, 1, 37])),
+    )
+    more = {
+        **CODED,
+        "num_leaves": draw(st.integers(2, 16)),
+        "max_cat_to_onehot": draw(st.sampled_from([1, 4, 200])),
+        "max_cat_threshold": draw(st.sampled_from([1, 8, 64])),
+        "use_missing": draw(st.booleans()),
+        "zero_as_missing": draw(st.booleans()),
+        "objective": draw(st.sampled_from(["binary", "regression"])),
+    }
+    fresh = X[rng.integers(len(X), size=40)]
+    odd = rng.random(fresh.shape) < 0.3
+    fresh[odd] = rng.choice([*ODD_CODES, 1.0, 8.0, 69.0], size=int(odd.sum()))
+    return booster(X, y, draw(st.integers(1, 6)), **more), np.vstack([X[:10], fresh])
+
+
+@given(models() | coded_models())
+@settings(max_examples=80, deadline=None)
 def test_the_margin_is_lightgbms_to_the_last_bit(model: tuple[lgb.Booster, np.ndarray]) -> None:
     trained, X = model
     trees = FlatTrees.from_booster(trained, alone(X.shape[1]))
@@ -74,8 +126,8 @@ def test_the_margin_is_lightgbms_to_the_last_bit(model: tuple[lgb.Booster, np.nd
     assert np.array_equal(trees.explain(X)[0], expected)
 
 
-@given(models())
-@settings(max_examples=40, deadline=None)
+@given(models() | coded_models())
+@settings(max_examples=80, deadline=None)
 def test_every_feature_its_own_family_gives_lightgbms_contributions(
     model: tuple[lgb.Booster, np.ndarray],
 ) -> None:
@@ -104,6 +156,16 @@ def test_deep_paths_over_many_features_are_exact_too() -> None:
     np.testing.assert_allclose(contributions, expected[:, :-1], rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("odd", ODD_CODES)
+def test_what_is_no_known_code_goes_where_lightgbm_sends_it(odd: float) -> None:
+    X, y = coded_table(20, rows=400, codes=70)
+    trained = booster(X, y, trees=20, **CODED)
+    trees = FlatTrees.from_booster(trained, alone(5))
+    assert (trees.decision == 3).sum() > 20  # else this asks nothing of sets
+    X[:, [0, 2, 4]] = odd
+    assert np.array_equal(trees.margin(X), trained.predict(X, raw_score=True))
+
+
 def value_of(trees: FlatTrees, row: np.ndarray, coalition: set[int]) -> float:
     """The margin when only the families of a coalition are known: cover-weighted descent."""
 
@@ -114,9 +176,13 @@ def value_of(trees: FlatTrees, row: np.ndarray, coalition: set[int]) -> float:
         left, right = int(trees.left[at]), int(trees.right[at])
         if int(trees.families[trees.feature[at]]) in coalition:
             number = row[trees.feature[at]]
-            if math.isnan(number):
+            if trees.decision[at] == 3:
+                words = trees.set_words[slice(*trees.set_start[int(trees.threshold[at]) :][:2])]
+                bits = sum(int(np.uint64(word)) << (64 * k) for k, word in enumerate(words))
+                goes_left = number > -1 and bits >> min(int(number), 10_000) & 1 == 1
+            elif math.isnan(number):
                 goes_left = bool(trees.default_left[at])
-                if trees.missing_type[at] == 0:
+                if trees.decision[at] == 0:
                     goes_left = bool(trees.threshold[at] >= 0.0)
             else:
                 goes_left = bool(number <= trees.threshold[at])
@@ -137,9 +203,13 @@ def value_of(trees: FlatTrees, row: np.ndarray, coalition: set[int]) -> float:
 
 
 @pytest.mark.parametrize("families", [[0, 0, 1, 1, 2], [0, 1, 0, 2, 1], [0, 0, 0, 0, 0]])
-def test_family_values_are_shapley_values_over_all_coalitions(families: list[int]) -> None:
-    X, y = table(3)
-    trees = FlatTrees.from_booster(booster(X, y, trees=4), families)
+@pytest.mark.parametrize("coded", [False, True])
+def test_family_values_are_shapley_values_over_all_coalitions(
+    families: list[int], coded: bool
+) -> None:
+    X, y = coded_table(3, codes=70) if coded else table(3)
+    trees = FlatTrees.from_booster(booster(X, y, trees=4, **(CODED if coded else {})), families)
+    assert (trees.decision == 3).any() == coded
     n = max(families) + 1
     _, contributions = trees.explain(X[:5])
     for row, found in zip(X[:5], contributions, strict=True):
@@ -180,18 +250,20 @@ def test_no_rows_give_no_results() -> None:
 
 
 def test_the_plain_python_source_gives_the_bits_of_the_compiled() -> None:
-    X, y = table(7)
-    trees = FlatTrees.from_booster(booster(X, y), [0, 1, 2, 0, 1])
+    X, y = coded_table(7, codes=70)
+    trees = FlatTrees.from_booster(booster(X, y, **CODED), [0, 1, 2, 0, 1])
+    X[: len(ODD_CODES), 2] = ODD_CODES
     split = (
-        trees.node_start, trees.leaf_start, trees.feature, trees.missing_type, trees.threshold,
+        trees.node_start, trees.leaf_start, trees.feature, trees.decision, trees.threshold,
         trees.default_left,
     )  # fmt: skip
+    leaves = (trees.leaf_value, trees.set_start, trees.set_words)
     margin = np.empty(len(X))
-    plain(_margin)(X, *split, trees.left, trees.right, trees.leaf_value, margin)
+    plain(_margin)(X, *split, trees.left, trees.right, *leaves, margin)
     assert np.array_equal(margin, trees.margin(X))
     explained = np.empty(len(X))
     contributions = np.zeros((len(X), 3))
-    plain(_explain)(X, *split, trees.leaf_value, trees._tables, explained, contributions)
+    plain(_explain)(X, *split, *leaves, trees._tables, explained, contributions)
     assert np.array_equal(explained, margin)
     assert np.array_equal(contributions, trees.explain(X)[1])
 
@@ -226,15 +298,6 @@ def test_linear_trees_are_refused() -> None:
         )  # fmt: skip
 
 
-def test_categorical_splits_are_refused() -> None:
-    X, y = table(11, missing=0.0)
-    X[:, 0] = np.arange(len(X)) % 7
-    y = (X[:, 0] % 2).astype(float)
-    trained = booster(X, y, data={"categorical_feature": [0]}, min_data_per_group=2)
-    with pytest.raises(BundleUnsupported, match="categorical"):
-        FlatTrees.from_booster(trained, alone(5))
-
-
 def test_several_classes_are_refused() -> None:
     X, _ = table(12)
     trained = booster(X, np.arange(len(X)) % 3, objective="multiclass", num_class=3)
@@ -251,8 +314,13 @@ def test_averaged_trees_are_refused() -> None:
 
 @pytest.fixture(scope="module")
 def sound() -> FlatTrees:
-    X, y = table(14)
-    return FlatTrees.from_booster(booster(X, y), alone(5))
+    X, y = coded_table(14, codes=70)
+    return FlatTrees.from_booster(booster(X, y, **CODED), alone(5))
+
+
+def a_set(trees: FlatTrees) -> int:
+    """A node that decides by a set of codes."""
+    return int(np.flatnonzero(trees.decision == 3)[0])
 
 
 def with_entry(array: np.ndarray, at: int, value: Any) -> np.ndarray:
@@ -269,7 +337,7 @@ DAMAGE: dict[str, tuple[str, Any]] = {
     "a leaf out of range": ("right", lambda t: with_entry(t.right, 0, -10_000)),
     "a node that is its own child": ("left", lambda t: with_entry(t.left, 0, 0)),
     "two parents": ("left", lambda t: with_entry(t.left, 0, t.right[0])),
-    "an unknown kind of missing": ("missing_type", lambda t: with_entry(t.missing_type, 0, 3)),
+    "an unknown kind of decision": ("decision", lambda t: with_entry(t.decision, 0, 4)),
     "an infinite leaf": ("leaf_value", lambda t: with_entry(t.leaf_value, 0, np.inf)),
     "a threshold that is none": ("threshold", lambda t: with_entry(t.threshold, 0, np.nan)),
     "a node no row reached": ("node_count", lambda t: with_entry(t.node_count, 0, 0.0)),
@@ -282,6 +350,24 @@ DAMAGE: dict[str, tuple[str, Any]] = {
     "another type": ("threshold", lambda t: t.threshold.astype(np.float32)),
     "a list": ("left", lambda t: t.left.tolist()),
     "a table": ("right", lambda t: t.right.reshape(1, -1)),
+    "a set that does not exist": ("threshold", lambda t: with_entry(t.threshold, a_set(t), 1e6)),
+    "a set before the first": ("threshold", lambda t: with_entry(t.threshold, a_set(t), -1.0)),
+    "half a set": ("threshold", lambda t: with_entry(t.threshold, a_set(t), 0.5)),
+    "sets that overlap": ("set_start", lambda t: with_entry(t.set_start, 1, 10_000)),
+    "a set without words": ("set_start", lambda t: with_entry(t.set_start, 1, 0)),
+    "a set without an end": ("set_start", lambda t: t.set_start[:-1]),
+    "sets so far apart that their lengths overflow": (
+        "set_start",
+        lambda t: with_entry(with_entry(t.set_start, 1, 2**63 - 1), 2, -5),
+    ),
+    "trees so far apart that their sizes overflow": (
+        "node_start",
+        lambda t: with_entry(with_entry(t.node_start, 1, 2**63 - 1), 2, -5),
+    ),
+    "sets without a start": ("set_start", lambda t: with_entry(t.set_start, 0, -1)),
+    "no sets at all": ("set_start", lambda t: t.set_start[:0]),
+    "fewer words than the sets have": ("set_words", lambda t: t.set_words[:-1]),
+    "words of another type": ("set_words", lambda t: t.set_words.astype(np.int32)),
     "families without a number": ("n_families", lambda t: 2.5),
 }
 
@@ -294,7 +380,7 @@ def test_arrays_that_are_no_trees_are_refused_by_name(sound: FlatTrees, damage: 
 
 
 def test_sound_arrays_are_restored_from_their_dictionary(sound: FlatTrees) -> None:
-    X, _ = table(15)
+    X, _ = coded_table(15, codes=80)
     assert np.array_equal(FlatTrees(**sound.to_dict()).margin(X), sound.margin(X))
 
 
