@@ -80,7 +80,7 @@ CATALOGUE: dict[str, Entry] = {
 }  # fmt: skip
 
 # Per family: the action in the medium band, and in the high band.
-_BY_FAMILY: dict[Family, tuple[str, str]] = {
+_BY_FAMILY: dict[str, tuple[str, str]] = {
     Family.COMPLAINTS: ("manager_apology", "manager_apology"),
     Family.RETURNS: ("fix_quality", "fix_quality"),
     Family.SATISFACTION: ("survey", "agent_call"),
@@ -92,6 +92,8 @@ _BY_FAMILY: dict[Family, tuple[str, str]] = {
     Family.DISCOUNT: ("points", "points"),
     Family.ASSORTMENT: ("category_picks", "category_picks"),
 }
+# What a column of the user's own tells of is not known here: ask, and for a high risk in person.
+_OF_OWN_FAMILY = ("one_question", "agent_call")
 # Whatever of these is the reason, what a one-time buyer lacks is the second order.
 _ONE_TIME = (Family.SILENCE, Family.FREQUENCY, Family.TENURE)
 _SECOND_ORDER = ("second_order_guide", "second_order_free_delivery")
@@ -115,7 +117,7 @@ def suggest(row: Row, band: str, reasons: Sequence[Reason], language: Language) 
     Parameters
     ----------
     row : mapping of str to float
-        Loop features by name.
+        Input columns by name.
     band : {"low", "medium", "high"}
         Risk band.
     reasons : sequence of Reason
@@ -123,7 +125,7 @@ def suggest(row: Row, band: str, reasons: Sequence[Reason], language: Language) 
     language : {"en", "ru"}
         Of the sentence that says why.
     """
-    if row["open_complaints"] > 0:
+    if row.get("open_complaints", 0.0) > 0:
         return _action("resolve_complaint", "open", language)
     if band == "low":
         return _action("none", "low", language)
@@ -131,8 +133,8 @@ def suggest(row: Row, band: str, reasons: Sequence[Reason], language: Language) 
         return _action("survey", "no_reason", language)
     served_first = [reason for reason in reasons if reason.family in _FIRST]
     reason = (served_first or list(reasons))[0]
-    by_band = _BY_FAMILY[reason.family]
-    if reason.family in _ONE_TIME and row["is_one_time_buyer"] == 1:
+    by_band = _BY_FAMILY.get(reason.family, _OF_OWN_FAMILY)
+    if reason.family in _ONE_TIME and row.get("is_one_time_buyer") == 1:
         by_band = _SECOND_ORDER
     return _action(by_band[band == "high"], "reason", language, reason.text)
 

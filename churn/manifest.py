@@ -4,10 +4,11 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from churn.columns import Kind
 from churn.events import Feed
-from churn.features import Family
 
-FORMAT_VERSION = 1
+READABLE_FORMATS = (1, 2)
+"""Format 1 had no columns of the user's own."""
 
 
 class _Strict(BaseModel):
@@ -22,7 +23,10 @@ class FileEntry(_Strict):
 
 
 class Reference(_Strict):
-    """A feature's values among the eligible customers at training; None where never known."""
+    """A feature's values among the eligible customers at training.
+
+    None where never known, and for categories.
+    """
 
     minimum: float | None
     p01: float | None
@@ -33,12 +37,16 @@ class Reference(_Strict):
 
 
 class FeatureEntry(_Strict):
-    """One feature that requests may send."""
+    """One feature that requests may send: a number, or the name of a category."""
 
     name: str
     unit: str
-    family: Family
-    feed: Feed
+    family: str
+    feed: Feed | None = Field(description="What it is computed from; null for your own columns.")
+    kind: Kind = "numeric"
+    categories: list[str] | None = Field(
+        default=None, description="Those that are told apart; any other is unseen."
+    )
     reference: Reference
 
 
@@ -62,7 +70,7 @@ class Manifest(_Strict):
     was done (dates, rows, settings), for people.
     """
 
-    format_version: Literal[1] = 1
+    format_version: Literal[1, 2] = 2
     model_version: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$")
     created_at: str
     files: dict[str, FileEntry]

@@ -8,6 +8,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -16,8 +17,8 @@ from churn import plain_pickle
 from churn.calibration import Calibration
 from churn.compiled import Floats
 from churn.errors import BundleCorrupt, BundleUnsupported
-from churn.features import FAMILIES, FEATURE_NAMES
-from churn.population import MODEL_COLUMNS, MODEL_FAMILIES, Population
+from churn.population import Population
+from churn.schema import LOOP, Schema
 from churn.trees import FlatTrees
 
 GOLDEN_TOLERANCE = 1e-9  # libm may round a logarithm differently on another machine
@@ -25,20 +26,28 @@ GOLDEN_TOLERANCE = 1e-9  # libm may round a logarithm differently on another mac
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The parts that turn loop features into a probability and contributions.
+    """The parts that turn input columns into a probability and contributions.
 
     Attributes
     ----------
     lightgbm_text : str
         The booster as LightGBM writes it, for the analyst; never parsed online.
     trees, population, calibration
-        The same model in the form that scores.
+        The same model in the form that scores; no population where there is no loop.
+    schema : Schema
+        The columns it reads.
     """
 
     lightgbm_text: str
     trees: FlatTrees
-    population: Population
+    population: Population | None
     calibration: Calibration
+    schema: Schema = LOOP
+
+    def columns(self, X: Floats) -> Floats:
+        """The trees' columns for input columns of shape (n, n_inputs)."""
+        settled = self.schema.settled(X)
+        return settled if self.population is None else self.population.transform(settled)
 
 
 def model_bytes(model: Model) -> bytes:
@@ -47,9 +56,10 @@ def model_bytes(model: Model) -> bytes:
     joblib.dump(
         {
             "lightgbm_text": model.lightgbm_text,
-            "columns": list(MODEL_COLUMNS),
+            "schema": model.schema.to_dict(),
+            "columns": list(model.schema.model_columns),
             "trees": model.trees.to_dict(),
-            "population": model.population.to_dict(),
+            "population": None if model.population is None else model.population.to_dict(),
             "calibration": {
                 "method": model.calibration.method,
                 "slope": model.calibration.slope,
@@ -62,8 +72,8 @@ def model_bytes(model: Model) -> bytes:
 
 
 def golden_bytes(model: Model, X: Floats) -> bytes:
-    """The content of `golden.json`: rows of loop features (n, n_loop) and what they must give."""
-    margin, contributions = model.trees.explain(model.population.transform(X))
+    """The content of `golden.json`: rows of input columns (n, n_inputs) and what they must give."""
+    margin, contributions = model.trees.explain(model.columns(X))
     rows = [
         {
             "features": [None if np.isnan(number) else float(number) for number in row],
@@ -74,7 +84,7 @@ def golden_bytes(model: Model, X: Floats) -> bytes:
             X, model.calibration.apply(margin), contributions, strict=True
         )
     ]
-    return json.dumps({"columns": list(FEATURE_NAMES), "rows": rows}).encode()
+    return json.dumps({"columns": list(model.schema.names), "rows": rows}).encode()
 
 
 def parse_model(file: Path, content: bytes) -> Model:
@@ -89,20 +99,26 @@ def parse_model(file: Path, content: bytes) -> Model:
     """
     try:
         parts = plain_pickle.read(content)
-        if parts["columns"] != list(MODEL_COLUMNS):
+        schema = Schema.from_dict(parts["schema"]) if "schema" in parts else LOOP
+        if parts["columns"] != list(schema.model_columns):
             raise BundleUnsupported(
                 f"{file}: the model was trained on other features than this version computes; "
                 "train again with this version"
             )
-        trees = FlatTrees(**parts["trees"])
-        families = [FAMILIES.index(family) for family in MODEL_FAMILIES]
-        if trees.families.tolist() != families or trees.n_families != len(FAMILIES):
+        trees = FlatTrees(**_of_any_format(parts["trees"]))
+        families = (list(schema.model_families), len(schema.families))
+        if (trees.families.tolist(), trees.n_families) != families:
             raise BundleUnsupported(f"{file}: the model has other reason families; train again")
+        population = None if parts["population"] is None else Population(**parts["population"])
+        ranked = None if population is None else tuple(population.ranked.tolist())
+        if ranked != (schema.ranked if schema.loop else None):
+            raise BundleCorrupt("the model's population is not that of its columns")
         return Model(
             lightgbm_text=str(parts["lightgbm_text"]),
             trees=trees,
-            population=Population(**parts["population"]),
+            population=population,
             calibration=Calibration(**parts["calibration"]),
+            schema=schema,
         )
     except BundleUnsupported:
         raise
@@ -118,6 +134,15 @@ def parse_model(file: Path, content: bytes) -> Model:
         ) from error
 
 
+def _of_any_format(trees: dict[str, Any]) -> dict[str, Any]:
+    """The trees' arrays; format 1 had no categorical splits, and its decisions another name."""
+    if "missing_type" not in trees:
+        return trees
+    no_sets = {"set_start": np.zeros(1, dtype=np.int64), "set_words": np.empty(0, dtype=np.int64)}
+    renamed = {name if name != "missing_type" else "decision": trees[name] for name in trees}
+    return renamed | no_sets
+
+
 def check_golden(file: Path, content: bytes, model: Model) -> None:
     """Refuse a model that does not give what `golden_bytes` wrote down.
 
@@ -130,7 +155,7 @@ def check_golden(file: Path, content: bytes, model: Model) -> None:
     """
     try:
         golden = json.loads(content)
-        if golden["columns"] != list(FEATURE_NAMES):
+        if golden["columns"] != list(model.schema.names):
             raise BundleUnsupported(
                 f"{file}: other features than this version computes; train again"
             )
@@ -138,15 +163,15 @@ def check_golden(file: Path, content: bytes, model: Model) -> None:
         X = np.array([row["features"] for row in rows], dtype=np.float64)
         expected = np.array([row["probability"] for row in rows], dtype=np.float64)
         explained = np.array([row["contributions"] for row in rows], dtype=np.float64)
-        if X.shape != (len(rows), len(FEATURE_NAMES)) or not len(rows):
+        if X.shape != (len(rows), len(model.schema)) or not len(rows):
             raise ValueError
-        if explained.shape != (len(rows), len(FAMILIES)):
+        if explained.shape != (len(rows), len(model.schema.families)):
             raise ValueError
     except (ValueError, KeyError, TypeError, RecursionError):
         raise BundleCorrupt(
             f"{file} holds no rows to check the model with; publish the bundle again"
         ) from None
-    margin, contributions = model.trees.explain(model.population.transform(X))
+    margin, contributions = model.trees.explain(model.columns(X))
     probability = model.calibration.apply(margin)
     off = max(
         float(np.max(np.abs(probability - expected))),

@@ -10,12 +10,13 @@ of the feature it comes from:
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from churn.compiled import Floats, compiled
+from churn.compiled import Floats, Integers, compiled
 from churn.errors import BundleCorrupt
 from churn.features import FEATURES, POSITION, Family
 from churn.rhythm import RHYTHM_NAMES, Rhythm
@@ -32,10 +33,12 @@ class Population:
     ----------
     gaps : ndarray of float64, shape (n_gaps,)
         A sorted sample of the population's gaps between purchase days.
-    quantiles : ndarray of float64, shape (n_loop + n_rhythm, _GRID)
+    quantiles : ndarray of float64, shape (n_loop + n_rhythm + n_ranked, _GRID)
         Ascending reference values of each column; NaN throughout where a column is never known.
     horizon_days : float
         Length of the outcome window.
+    ranked : ndarray of int64, shape (n_ranked,)
+        Where the columns of the user's own lie that are ranked as well, beyond the loop's.
 
     Raises
     ------
@@ -46,6 +49,7 @@ class Population:
     gaps: Floats
     quantiles: Floats
     horizon_days: float
+    ranked: Integers = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     _rhythm: Rhythm = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -55,7 +59,9 @@ class Population:
             and np.isfinite(self.gaps).all()
             and (self.gaps > 0).all()
             and _is_table(self.quantiles, 2)
-            and len(self.quantiles) == len(_UNRANKED)
+            and isinstance(self.ranked, np.ndarray)
+            and self.ranked.dtype == np.int64
+            and len(self.quantiles) == len(_UNRANKED) + len(self.ranked)
             and self.quantiles.shape[1] > 0
             and isinstance(self.horizon_days, float)
             and 0 < self.horizon_days < math.inf
@@ -64,15 +70,17 @@ class Population:
         object.__setattr__(self, "_rhythm", Rhythm.of(self.gaps, self.horizon_days))
 
     @classmethod
-    def fit(cls, X: Floats, horizon_days: float) -> "Population":
-        """Fit on the loop features of the eligible customers at one instant.
+    def fit(cls, X: Floats, horizon_days: float, ranked: Sequence[int] = ()) -> "Population":
+        """Fit on the features of the eligible customers at one instant.
 
         Parameters
         ----------
-        X : ndarray of float64, shape (n, n_loop)
-            Columns as in `churn.features.FEATURES`.
+        X : ndarray of float64, shape (n, n_loop + n_extras)
+            Columns as in `churn.features.FEATURES`, then the user's own.
         horizon_days : float
             Length of the outcome window.
+        ranked : sequence of int
+            Which of the latter are ranked: positions in X.
         """
         gaps = X[:, _RECENT_GAPS].ravel()
         gaps = np.sort(gaps[~np.isnan(gaps)])
@@ -80,32 +88,41 @@ class Population:
             gaps = gaps[np.linspace(0, len(gaps) - 1, 2000).round().astype(np.int64)]
         if len(gaps) == 0:
             gaps = np.array([horizon_days], dtype=np.float64)  # nobody came back yet
-        with_rhythm = np.hstack([X, Rhythm.of(gaps, float(horizon_days)).columns(X)])
-        quantiles = np.full((with_rhythm.shape[1], _GRID), np.nan)
-        for column in range(with_rhythm.shape[1]):
-            known = np.sort(with_rhythm[:, column][~np.isnan(with_rhythm[:, column])])
+        rhythm = Rhythm.of(gaps, float(horizon_days)).columns(X)
+        own = np.array(ranked, dtype=np.int64)
+        every = np.hstack([X[:, :_N_LOOP], rhythm, X[:, own]])
+        quantiles = np.full((every.shape[1], _GRID), np.nan)
+        for column in range(every.shape[1]):
+            known = np.sort(every[:, column][~np.isnan(every[:, column])])
             if len(known):
                 at = np.linspace(0, len(known) - 1, _GRID).round().astype(np.int64)
                 quantiles[column] = known[at]
-        return cls(gaps, quantiles, float(horizon_days))
+        return cls(gaps, quantiles, float(horizon_days), own)
 
     def transform(self, X: Floats) -> Floats:
         """Append the rhythm and the ranks.
 
         Parameters
         ----------
-        X : ndarray of float64, shape (n, n_loop)
-            Loop features; NaN is missing, and its rank is missing too.
+        X : ndarray of float64, shape (n, n_loop + n_extras)
+            Loop features, then columns of the user's own; NaN is missing, and its rank too.
 
         Returns
         -------
-        ndarray of float64, shape (n, 2 * (n_loop + n_rhythm))
-            Columns as in `MODEL_COLUMNS`.
+        ndarray of float64, shape (n, 2 * (n_loop + n_rhythm) + n_extras + n_ranked)
+            Columns as in `MODEL_COLUMNS`, then the user's own and the ranks of some of them.
         """
-        known = np.hstack([X, self._rhythm.columns(X)])
-        out = np.empty((len(X), 2 * known.shape[1]), dtype=np.float64)
-        out[:, : known.shape[1]] = known
-        _rank(known, self.quantiles, out[:, known.shape[1] :])
+        n_extras = X.shape[1] - _N_LOOP
+        loop = X if n_extras == 0 else X[:, :_N_LOOP]
+        known = np.hstack([loop, self._rhythm.columns(X)])
+        n, end = known.shape[1], 2 * known.shape[1]
+        out = np.empty((len(X), end + n_extras + len(self.ranked)), dtype=np.float64)
+        out[:, :n] = known
+        _rank(known, self.quantiles[:n], out[:, n:end])
+        if n_extras:
+            out[:, end : end + n_extras] = X[:, _N_LOOP:]
+            own = np.take(X, self.ranked, axis=1)
+            _rank(own, self.quantiles[n:], out[:, end + n_extras :])
         return out
 
     def to_dict(self) -> dict[str, Any]:
@@ -114,9 +131,11 @@ class Population:
             "gaps": self.gaps,
             "quantiles": self.quantiles,
             "horizon_days": self.horizon_days,
+            "ranked": self.ranked,
         }
 
 
+_N_LOOP = len(FEATURES)
 _UNRANKED = (*(feature.name for feature in FEATURES), *RHYTHM_NAMES)
 MODEL_COLUMNS: tuple[str, ...] = (*_UNRANKED, *(f"{name}_rank" for name in _UNRANKED))
 _UNRANKED_FAMILIES = (

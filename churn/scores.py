@@ -54,3 +54,4 @@ class CustomerScore:
     warnings: tuple[str, ...]
     features_missing: tuple[str, ...]
     features_out_of_range: tuple[str, ...]
+    features_unseen: tuple[str, ...]

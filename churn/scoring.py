@@ -8,30 +8,19 @@ from numpy.typing import NDArray
 
 from churn.actions import Action, suggest
 from churn.bundle import Bundle
+from churn.columns import UNSEEN, Raw
 from churn.errors import RequestError, UnknownFeature
 from churn.events import Event, Feed, customer_log
-from churn.features import (
-    FAMILIES,
-    FEATURE_NAMES,
-    FEATURES,
-    POSITION,
-    FeatureSettings,
-    features,
-    mask_absent_feeds,
-)
+from churn.features import FEATURES, POSITION, FeatureSettings, features, mask_absent_feeds
 from churn.reasons import Reason, reasons
 from churn.scores import BANDS, STATUSES, CustomerScore, MatrixScores
 from churn.words import Language
 
-__all__ = ["BANDS", "FAMILY_FEEDS", "STATUSES", "CustomerScore", "MatrixScores", "Scorer"]
+__all__ = ["BANDS", "STATUSES", "CustomerScore", "MatrixScores", "Scorer"]
 
 _SILENCE = POSITION["days_since_last_purchase"]
 # Ratings may count from below zero, and logarithms do; nothing else that is counted or measured.
 _SIGNED = frozenset(f.name for f in FEATURES if f.unit in ("rating", "log days"))
-# Each family's features come from one feed, so a family is absent when its feed is.
-FAMILY_FEEDS: tuple[Feed, ...] = tuple(
-    next(feature.feed for feature in FEATURES if feature.family is family) for family in FAMILIES
-)
 
 
 class Scorer:
@@ -45,13 +34,19 @@ class Scorer:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
+        self.schema = schema = bundle.model.schema
         manifest = bundle.manifest
         self.settings = FeatureSettings(manifest.observation_window_days, manifest.horizon_days)
         self.feeds = frozenset(manifest.feeds)
         references = {entry.name: entry.reference for entry in manifest.features}
-        self._low = np.array([_or_nan(references, name, "minimum") for name in FEATURE_NAMES])
-        self._high = np.array([_or_nan(references, name, "maximum") for name in FEATURE_NAMES])
-        self._used = tuple(name for name in FEATURE_NAMES if name in references)
+        self._low = np.array([_or_nan(references, name, "minimum") for name in schema.names])
+        self._high = np.array([_or_nan(references, name, "maximum") for name in schema.names])
+        self._coded = tuple(
+            schema.first_extra + at
+            for at, column in enumerate(schema.extras)
+            if column.kind == "categorical"
+        )
+        self._used = tuple(name for name in schema.names if name in references)
 
     def score_matrix(
         self,
@@ -64,30 +59,27 @@ class Scorer:
 
         Parameters
         ----------
-        X : ndarray of float64, shape (n, n_features)
-            Loop features, columns as in `churn.features.FEATURES`; left as it is.
+        X : ndarray of float64, shape (n, n_inputs)
+            Columns as in `schema.names`; left as it is.
         feeds : frozenset of Feed, optional
             What the caller records; the model's feeds by default.
         contributions : bool
             Whether to explain as well.
         """
         known = self._masked(X, feeds)
-        silence = known[:, _SILENCE]
-        status = np.full(len(X), STATUSES.index("insufficient_history"), dtype=np.int8)
-        status[silence <= self.bundle.manifest.inactivity_days] = STATUSES.index("scored")
-        status[silence > self.bundle.manifest.inactivity_days] = STATUSES.index("lapsed")
+        status = self._status(known)
         scored = np.flatnonzero(status == STATUSES.index("scored"))
 
         model = self.bundle.model
-        columns = model.population.transform(known[scored])
+        columns = model.columns(known[scored])
         margin = np.full(len(X), np.nan)
-        explained = np.zeros((len(X), len(FAMILIES))) if contributions else None
+        explained = np.zeros((len(X), len(self.schema.families))) if contributions else None
         base = np.full(len(X), np.nan) if contributions else None
         if explained is not None and base is not None:
             margin[scored], explained[scored] = model.trees.explain(columns)
             base[scored] = model.trees.expected_margin
-            for family, feed in enumerate(FAMILY_FEEDS):
-                if feeds is not None and feed not in feeds:
+            for family, feed in enumerate(self.schema.feeds):
+                if feeds is not None and feed is not None and feed not in feeds:
                     # What the absence itself says belongs to the starting point, not to a reason.
                     base += explained[:, family]
                     explained[:, family] = 0.0
@@ -108,6 +100,7 @@ class Scorer:
         events: Sequence[Event],
         as_of: int,
         *,
+        own: Mapping[str, Raw] | None = None,
         feeds: frozenset[Feed] | None = None,
         max_reasons: int = 3,
         language: Language = "en",
@@ -122,23 +115,46 @@ class Scorer:
             In any order; repeats are dropped, events at or after `as_of` are not seen.
         as_of : int
             Microseconds since 1970-01-01 UTC.
+        own : mapping of str to float, str or None, optional
+            The columns that no event tells: those of the user's own.
         feeds, max_reasons, language
             What the caller records; how many reasons; their language.
+
+        Raises
+        ------
+        RequestError
+            A column in `own` that the model does not have or that events tell, or a wrong value.
         """
-        X = features(customer_log(customer_id, events), as_of, self.settings)
-        warnings = []
+        X = self._row(own or {})
+        if self.schema.loop:
+            told = [name for name in own or {} if name in POSITION]
+            if told:
+                raise RequestError(
+                    f"{told[0]} is computed from the events; beside events send only your own "
+                    "columns",
+                    pointer=f"/features/{told[0]}",
+                    code="computed_from_events",
+                )
+            log = customer_log(customer_id, events)
+            X[:, : len(FEATURES)] = features(log, as_of, self.settings)
+        missing = tuple(
+            column.name for column in self.schema.extras if np.isnan(X[0, self._at(column.name)])
+        )
+        warnings = _missing(missing)
         later = sum(
             event.occurred_at >= as_of or (event.known_at is not None and event.known_at >= as_of)
             for event in events
         )
         if later:
             warnings.append(f"{later} events at or after as_of, or known only then, were not seen")
-        return self._customer(customer_id, X, as_of, feeds, max_reasons, language, warnings, ())
+        return self._customer(
+            customer_id, X, as_of, feeds, max_reasons, language, warnings, missing
+        )
 
     def score_features(
         self,
         customer_id: str,
-        named: Mapping[str, float | None],
+        named: Mapping[str, Raw],
         as_of: int,
         *,
         feeds: frozenset[Feed] | None = None,
@@ -152,40 +168,63 @@ class Scorer:
         UnknownFeature
             A name that the model does not have.
         RequestError
-            A number below zero that no history could give.
+            A number below zero that no history could give, text for a number, or the reverse.
         """
-        X = np.full((1, len(FEATURES)), np.nan)
-        for name, number in named.items():
-            if name not in POSITION:
-                near = difflib.get_close_matches(name, FEATURE_NAMES, 1)
+        X = self._row(named)
+        expected = self.feeds if feeds is None else feeds & self.feeds
+        missing = tuple(
+            name
+            for name in self._used
+            if np.isnan(X[0, self._at(name)])
+            and (self.schema.extra(name) is not None or FEATURES[POSITION[name]].feed in expected)
+        )
+        warnings = _missing(missing)
+        ignored = [name for name in named if name not in self._used]
+        if ignored:
+            warnings.append(f"features that this model does not use: {', '.join(ignored)}")
+        too_few = np.count_nonzero(~np.isnan(X)) < self.bundle.manifest.minimum_features
+        if too_few and self.schema.loop:
+            X[0, _SILENCE] = np.nan  # too little to say anything
+        return self._customer(
+            customer_id, X, as_of, feeds, max_reasons, language, warnings, missing
+        )
+
+    def _row(self, named: Mapping[str, Raw]) -> NDArray[np.float64]:
+        """Named values as one row of input columns, shape (1, n_inputs)."""
+        X = np.full((1, len(self.schema)), np.nan)
+        for name, value in named.items():
+            if name not in self.schema.position:
+                near = difflib.get_close_matches(name, self.schema.names, 1)
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise UnknownFeature(
                     f"no such feature{hint} GET /v1/model lists the features",
                     pointer=f"/features/{name.replace('~', '~0').replace('/', '~1')}",
                     code="unknown_feature",
                 )
-            if number is not None and number < 0 and name not in _SIGNED:
-                raise RequestError(
-                    f"{name} must be at least 0; leave it out if unknown",
-                    pointer=f"/features/{name}",
-                    code="too_small",
-                )
-            X[0, POSITION[name]] = np.nan if number is None else number
-        expected = self.feeds if feeds is None else feeds & self.feeds
-        missing = tuple(
-            name
-            for name in self._used
-            if FEATURES[POSITION[name]].feed in expected and np.isnan(X[0, POSITION[name]])
-        )
-        warnings = [f"missing features: {', '.join(missing)}"] if missing else []
-        ignored = [name for name in named if name not in self._used]
-        if ignored:
-            warnings.append(f"features that this model does not use: {', '.join(ignored)}")
-        if np.count_nonzero(~np.isnan(X)) < self.bundle.manifest.minimum_features:
-            X[0, _SILENCE] = np.nan  # too little to say anything
-        return self._customer(
-            customer_id, X, as_of, feeds, max_reasons, language, warnings, missing
-        )
+            X[0, self._at(name)] = self._number(name, value)
+        return X
+
+    def _number(self, name: str, value: Raw) -> float:
+        column = self.schema.extra(name)
+        is_text = column is not None and column.kind == "categorical"
+        if value is not None and isinstance(value, str) is not is_text:
+            raise RequestError(
+                f"{name} must be {'a string' if is_text else 'a number'}; leave it out if unknown",
+                pointer=f"/features/{name}",
+                code="not_a_string" if is_text else "not_a_number",
+            )
+        if column is not None:
+            return column.encode(value)
+        if value is not None and float(value) < 0 and name not in _SIGNED:
+            raise RequestError(
+                f"{name} must be at least 0; leave it out if unknown",
+                pointer=f"/features/{name}",
+                code="too_small",
+            )
+        return float("nan") if value is None else float(value)
+
+    def _at(self, name: str) -> int:
+        return self.schema.position[name]
 
     def _customer(
         self,
@@ -201,6 +240,9 @@ class Scorer:
         if feeds is not None:
             X = np.array(X)
             mask_absent_feeds(X, feeds)
+        unseen = tuple(self.schema.names[at] for at in self._coded if X[0, at] == UNSEEN)
+        if unseen:
+            warnings = [*warnings, f"categories not seen in training: {', '.join(unseen)}"]
         # What the model never saw moves no probability, but an open complaint is acted on.
         scores = self.score_matrix(X, feeds=feeds)
         status = STATUSES[scores.status[0]]
@@ -227,8 +269,10 @@ class Scorer:
             warnings=tuple(warnings),
             features_missing=missing,
             features_out_of_range=tuple(
-                FEATURE_NAMES[at] for at in np.flatnonzero((X[0] < self._low) | (X[0] > self._high))
+                self.schema.names[at]
+                for at in np.flatnonzero((X[0] < self._low) | (X[0] > self._high))
             ),
+            features_unseen=unseen,
         )
 
     def explain_row(
@@ -240,23 +284,40 @@ class Scorer:
         max_reasons: int,
         language: Language,
     ) -> tuple[tuple[Reason, ...], Action]:
-        """Reasons and a suggestion for one scored row of loop features."""
-        named = dict(zip(FEATURE_NAMES, row.tolist(), strict=True))
+        """Reasons and a suggestion for one scored row of input columns."""
+        named = dict(zip(self.schema.names, row.tolist(), strict=True))
         found = reasons(
             named,
             contributions.tolist(),
-            max_reasons=len(FAMILIES),
+            schema=self.schema,
+            max_reasons=len(self.schema.families),
             language=language,
             currency=self.bundle.manifest.currency,
         )
         # The suggestion looks at the three main reasons however few the caller wants to read.
         return found[:max_reasons], suggest(named, band, found[:3], language)
 
+    def _status(self, known: NDArray[np.float64]) -> NDArray[np.int8]:
+        status = np.full(len(known), STATUSES.index("insufficient_history"), dtype=np.int8)
+        if not self.schema.loop:
+            enough = self.bundle.manifest.minimum_features
+            status[(~np.isnan(known)).sum(axis=1) >= enough] = STATUSES.index("scored")
+            return status
+        silence = known[:, _SILENCE]
+        status[silence <= self.bundle.manifest.inactivity_days] = STATUSES.index("scored")
+        status[silence > self.bundle.manifest.inactivity_days] = STATUSES.index("lapsed")
+        return status
+
     def _masked(self, X: NDArray[np.float64], feeds: frozenset[Feed] | None) -> NDArray[np.float64]:
         """The features that both the model and the caller have; the others are missing."""
         known = np.array(X, dtype=np.float64)
-        mask_absent_feeds(known, self.feeds if feeds is None else feeds & self.feeds)
+        if self.schema.loop:
+            mask_absent_feeds(known, self.feeds if feeds is None else feeds & self.feeds)
         return known
+
+
+def _missing(names: Sequence[str]) -> list[str]:
+    return [f"missing features: {', '.join(names)}"] if names else []
 
 
 def _or_nan(references: Mapping[str, object], name: str, bound: str) -> float:

@@ -1,5 +1,6 @@
 """Numbers in words: plural forms, decimals and money in English and Russian."""
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -20,6 +21,9 @@ _NOUNS: dict[str, dict[Language, tuple[str, ...]]] = {
     },
 }
 
+FORMATS = (*_NOUNS, "money", "percent", "number", "figures")
+"""What a field of a template may ask for, as in ``{silence:days}``."""
+
 
 def number(value: float, language: Language, decimals: int = 1) -> str:
     """A decimal with at most `decimals` places: 4, 4.8, 1,234.5 (ru: 4,8 and 1 234,5).
@@ -37,6 +41,18 @@ def number(value: float, language: Language, decimals: int = 1) -> str:
     if language == "ru":
         text = text.replace(",", "\u00a0").replace(".", ",")
     return text
+
+
+def figures(value: float, language: Language) -> str:
+    """A number of unknown size with three figures that say something, or one decimal.
+
+    Examples
+    --------
+    >>> figures(0.04237, "en"), figures(1234.56, "en"), figures(0.5, "ru")
+    ('0.0424', '1,234.6', '0,5')
+    """
+    places = 2 - math.floor(math.log10(abs(value))) if value else 0
+    return number(value, language, min(max(places, 1), 9))
 
 
 def counted(value: float, noun: str, language: Language) -> str:
@@ -86,6 +102,8 @@ class Worded(float):
             return f"{text} %" if self.language == "ru" else f"{text}%"
         if spec == "number":
             return number(value, self.language)
+        if spec == "figures":
+            return figures(value, self.language)
         raise ValueError(f"unknown format {spec!r}")
 
 

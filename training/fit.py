@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from churn.bundle import Model
 from churn.errors import TooLittleData
 from churn.events import Feed
-from churn.features import FAMILIES, FEATURES, mask_absent_feeds
-from churn.population import MODEL_COLUMNS, MODEL_FAMILIES, Population
+from churn.features import FEATURES, mask_absent_feeds
+from churn.population import Population
 from churn.rhythm import RHYTHM_NAMES
+from churn.schema import Schema
 from churn.trees import FlatTrees
 from training.calendar import MAX_SNAPSHOTS
 from training.calibrate import Choice, choose
@@ -28,10 +29,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Boosted:
-    """A booster: its text, trees over `MODEL_COLUMNS`, gain of each used column, parameters."""
+    """A booster: its text, trees over `schema.model_columns`, gain of each used one, parameters."""
 
     text: str
     trees: FlatTrees
+    schema: Schema
     gain: dict[str, float]
     settings: dict[str, Any]
 
@@ -109,8 +111,9 @@ def fit(
         return known[dates]
 
     def margins(labels_end_by: int, rows: Snapshots) -> Floats:
-        columns = Population.fit(rows.X, horizon_days).transform(rows.X)
-        return boosted(dates_by(labels_end_by)).trees.margin(columns)
+        booster = boosted(dates_by(labels_end_by))
+        population = Population.fit(rows.X, horizon_days, booster.schema.ranked)
+        return booster.trees.margin(population.transform(booster.schema.settled(rows.X)))
 
     choice = choose(snapshots, window, margins, seed=seed)
     training = dates_by(choice.labels_end_by)
@@ -119,8 +122,9 @@ def fit(
         model=Model(
             lightgbm_text=final.text,
             trees=final.trees,
-            population=Population.fit(reference.X, horizon_days),
+            population=Population.fit(reference.X, horizon_days, final.schema.ranked),
             calibration=choice.calibration,
+            schema=final.schema.with_norms(reference.X),
         ),
         calibration=choice,
         dates=dict.fromkeys(training, "training")
@@ -131,8 +135,8 @@ def fit(
 
 
 def predict(model: Model, X: Floats) -> Floats:
-    """Calibrated probability of churn for loop features of shape (n, n_features)."""
-    return model.calibration.apply(model.trees.margin(model.population.transform(X)))
+    """Calibrated probability of churn for input columns of shape (n, n_inputs)."""
+    return model.calibration.apply(model.trees.margin(model.columns(X)))
 
 
 def check_enough(snapshots: Snapshots) -> None:
@@ -161,17 +165,21 @@ def check_enough(snapshots: Snapshots) -> None:
 def _boost(rows: Snapshots, horizon_days: int, feeds: frozenset[Feed], seed: int) -> Boosted:
     columns, labels = [], []
     rng = np.random.default_rng(seed)
+    schema = Schema(rows.columns).learnt(rows.X)
     # Columns that say nothing (the feeds this log lacks) would only cost time and memory.
-    known = ~np.isnan(rows.X).all(axis=0)
-    used = np.flatnonzero(np.tile(np.append(known, np.ones(len(RHYTHM_NAMES), np.bool_)), 2))
+    known = np.asarray(~np.isnan(rows.X).all(axis=0))
+    loop = np.append(known[: len(FEATURES)], np.ones(len(RHYTHM_NAMES), np.bool_))
+    own = np.append(known[len(FEATURES) :], known[list(schema.ranked)])
+    used = np.flatnonzero(np.concatenate([loop, loop, own]))
     for date in rows.dates:
         part = rows.at(date)
         # Ranks within the row's own snapshot: what is a long silence differs between seasons.
-        population = Population.fit(part.X, horizon_days)
-        columns.append(population.transform(part.X)[:, used])
+        population = Population.fit(part.X, horizon_days, schema.ranked)
+        X = schema.settled(part.X)
+        columns.append(population.transform(X)[:, used])
         labels.append(part.is_churn)
         chosen = rng.random(len(part)) < MASKED_SHARE
-        columns.append(population.transform(_masked(part.X[chosen], feeds, rng))[:, used])
+        columns.append(population.transform(_masked(X[chosen], feeds, rng))[:, used])
         labels.append(part.is_churn[chosen])
     y = np.concatenate(labels)
     parameters = {
@@ -191,23 +199,24 @@ def _boost(rows: Snapshots, horizon_days: int, feeds: frozenset[Feed], seed: int
     }
     matrix = np.concatenate(columns)
     columns.clear()  # not held twice
-    names = [MODEL_COLUMNS[column] for column in used]
-    families = [FAMILIES.index(family) for family in MODEL_FAMILIES]
+    names = [schema.model_columns[column] for column in used]
+    coded = [c.name for c in schema.extras if c.kind == "categorical" and c.name in names]
     booster = lgb.train(
         parameters,
-        lgb.Dataset(matrix, y, feature_name=names),
+        lgb.Dataset(matrix, y, feature_name=names, categorical_feature=coded),
         num_boost_round=TREES,
     )
-    trees = FlatTrees.from_booster(booster, [families[column] for column in used])
+    trees = FlatTrees.from_booster(booster, [schema.model_families[column] for column in used])
     gain = booster.feature_importance("gain")
     return Boosted(
         text=booster.model_to_string(),
         trees=replace(
             trees,
             feature=used[trees.feature],
-            families=np.array(families, dtype=np.int64),
-            n_families=len(FAMILIES),
+            families=np.array(schema.model_families, dtype=np.int64),
+            n_families=len(schema.families),
         ),
+        schema=schema,
         gain={name: float(total) for name, total in zip(names, gain, strict=True)},
         settings=parameters,
     )
@@ -216,17 +225,23 @@ def _boost(rows: Snapshots, horizon_days: int, feeds: frozenset[Feed], seed: int
 def _masked(X: Floats, feeds: frozenset[Feed], rng: np.random.Generator) -> Floats:
     """Rows with something hidden, so that LightGBM learns what a missing value means.
 
-    Half of the rows lose whole feeds, as where a caller records fewer than the log did; the other
-    half lose a random part of their features, as where a caller sends only some.
+    Half of the rows lose whole feeds, as where a caller records fewer than the log did, or all the
+    columns of the user's own, as where a caller sends events only; the other half lose a random
+    part of their features, as where a caller sends only some.
     """
     hidden = np.array(X)
     optional = sorted(feeds - {Feed.ORDERS})
-    by_feed = rng.random(len(hidden)) < 0.5 if optional else np.zeros(len(hidden), dtype=np.bool_)
+    own = X.shape[1] > len(FEATURES)
+    whole = bool(optional) or own
+    by_feed = rng.random(len(hidden)) < 0.5 if whole else np.zeros(len(hidden), dtype=np.bool_)
     lost = rng.random((len(hidden), len(optional))) < 0.5
     for row in np.flatnonzero(by_feed):
         kept = feeds - {feed for feed, gone in zip(optional, lost[row], strict=True) if gone}
         mask_absent_feeds(hidden[row : row + 1], kept)
+    if own:
+        without_own = np.flatnonzero(by_feed & (rng.random(len(hidden)) < 0.5))
+        hidden[without_own, len(FEATURES) :] = np.nan
     by_feature = np.flatnonzero(~by_feed)
-    gone = rng.random((len(by_feature), len(FEATURES))) < rng.random((len(by_feature), 1))
+    gone = rng.random((len(by_feature), X.shape[1])) < rng.random((len(by_feature), 1))
     hidden[by_feature] = np.where(gone, np.nan, hidden[by_feature])
     return hidden

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from churn.bundle import GOLDEN, MODEL, golden_bytes, model_bytes
+from churn.columns import Column
 from churn.features import FEATURES
 from churn.manifest import FeatureEntry, Manifest, Reference, Thresholds
 from training.calendar import date_of
@@ -77,6 +78,10 @@ def pack(
             )
             for at, feature in enumerate(FEATURES)
             if feature.feed in ingested.feeds
+        ]
+        + [
+            _own_entry(column, reference.X[:, len(FEATURES) + at])
+            for at, column in enumerate(fitted.model.schema.extras)
         ],
         feeds=sorted(ingested.feeds),
         horizon_days=config.problem.horizon_days,
@@ -104,6 +109,24 @@ def thresholds(probability: Floats) -> Thresholds:
     """Bands that put a fifth of these customers in high and the next three tenths in medium."""
     medium, high = np.quantile(probability, [1 - HIGH_SHARE - MEDIUM_SHARE, 1 - HIGH_SHARE])
     return Thresholds(medium=float(medium), high=float(high))
+
+
+def _own_entry(column: Column, numbers: Floats) -> FeatureEntry:
+    coded = column.kind == "categorical"
+    # Codes have no order, so nothing but what is missing can be said of them as numbers.
+    reference = _reference(np.where(np.isnan(numbers), np.nan, 0.0) if coded else numbers)
+    if coded:
+        nothing = dict.fromkeys(("minimum", "p01", "p50", "p99", "maximum"))
+        reference = reference.model_copy(update=nothing)
+    return FeatureEntry(
+        name=column.name,
+        unit=column.unit,
+        family=column.family,
+        feed=None,
+        kind=column.kind,
+        categories=list(column.categories) if coded else None,
+        reference=reference,
+    )
 
 
 def _reference(column: Floats) -> Reference:

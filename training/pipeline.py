@@ -13,9 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from churn.features import FAMILIES
 from churn.manifest import Manifest
-from churn.population import MODEL_COLUMNS, MODEL_FAMILIES
 from churn.registry import Registry
 from training import model_card, report
 from training.backtest import (
@@ -141,8 +139,9 @@ def _report_data(
     now: datetime,
 ) -> ReportData:
     test, zone = judged.test, config.events.zone
-    columns = judged.fitted.model.population.transform(test.X)
-    _, contributions = judged.fitted.model.trees.explain(columns)
+    model = judged.fitted.model
+    _, contributions = model.trees.explain(model.columns(test.X))
+    family_of = dict(zip(model.schema.model_columns, model.schema.model_families, strict=True))
     families = np.abs(contributions).mean(axis=0)
     dates = [
         Snapshot(date_of(as_of, zone), role, *judged.trained_on[as_of])
@@ -164,13 +163,13 @@ def _report_data(
         is_one_time=test.is_one_time,
         probabilities=judged.probabilities,
         features=tuple(
-            Importance(name, MODEL_FAMILIES[MODEL_COLUMNS.index(name)].value, gain)
+            Importance(name, model.schema.families[family_of[name]], gain)
             for name, gain in fitted.gain.items()
             if gain > 0
         ),
         families={
-            family.value: float(families[at])
-            for at, family in enumerate(FAMILIES)
+            family: float(families[at])
+            for at, family in enumerate(model.schema.families)
             if families[at] > 0
         },
         thresholds=thresholds(judged.probabilities[MODEL]).model_dump(),

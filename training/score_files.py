@@ -87,7 +87,7 @@ def scored_table(
                 [
                     {
                         "code": reason.code,
-                        "family": reason.family.value,
+                        "family": reason.family,
                         "contribution": reason.contribution,
                         "share": reason.share,
                         "text": reason.text,

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from churn.columns import Column
 from churn.compiled import Booleans, Codes, Floats, Integers, compiled
 from churn.events import KIND_CODES, MICROSECONDS_PER_DAY, EventLog, Kind
-from churn.features import FEATURES, POSITION, FeatureSettings, feature_rows, mask_absent_feeds
+from churn.features import POSITION, FeatureSettings, feature_rows, mask_absent_feeds
 from training.config import Problem
 from training.ingest import Ingested
 from training.progress import Progress, Silent
@@ -31,8 +32,8 @@ class Snapshots:
 
     Attributes
     ----------
-    X : ndarray of float64, shape (n, n_features)
-        Loop features; NaN is missing.
+    X : ndarray of float64, shape (n, n_inputs)
+        Loop features, then the user's own `columns`; NaN is missing.
     as_of : ndarray of int64, shape (n,)
         Microseconds since 1970-01-01 UTC.
     is_churn : ndarray of bool, shape (n,)
@@ -41,6 +42,8 @@ class Snapshots:
         Days from the end of the lead time to the next purchase; infinite where none is known of.
     customer_id : ndarray of object, shape (n,)
         Identifiers.
+    columns : tuple of Column
+        What the columns beyond the loop's are; a category's number is its code here.
     """
 
     X: Floats
@@ -48,6 +51,7 @@ class Snapshots:
     is_churn: Booleans
     next_purchase_days: Floats
     customer_id: NDArray[np.object_]
+    columns: tuple[Column, ...] = ()
 
     def __len__(self) -> int:
         return len(self.as_of)
@@ -70,6 +74,7 @@ class Snapshots:
             self.is_churn[chosen],
             self.next_purchase_days[chosen],
             self.customer_id[chosen],
+            self.columns,
         )
 
     def at(self, as_of: int) -> "Snapshots":
@@ -135,13 +140,14 @@ def collect(
         np.concatenate([part.next_purchase_days for part in parts]),
         np.concatenate([part.customer_id for part in parts]),
     )
-    X = np.empty((len(columns[0]), len(FEATURES)), dtype=np.float64)
+    own = parts[0].columns
+    X = np.empty((len(columns[0]), parts[0].X.shape[1]), dtype=np.float64)
     at = len(X)
     while parts:  # a part is given back once it is copied, so the matrix is never held twice
         part = parts.pop()
         at -= len(part)
         X[at : at + len(part)] = part.X
-    return Snapshots(X, *columns)
+    return Snapshots(X, *columns, own)
 
 
 def by_bucket(

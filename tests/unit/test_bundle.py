@@ -128,10 +128,10 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
 
 
 def test_another_format_asks_to_train_again(folder: Path) -> None:
-    changed(folder, lambda manifest: manifest.update(format_version=2))
+    changed(folder, lambda manifest: manifest.update(format_version=3))
     with pytest.raises(BundleUnsupported) as error:
         bundle.load(folder)
-    assert "format 2" in one_line(error)
+    assert "format 3" in one_line(error)
     assert "train again" in str(error.value)
 
 

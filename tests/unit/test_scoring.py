@@ -18,7 +18,8 @@ from churn.events import Event, Feed, Kind, customer_log
 from churn.features import FAMILIES, FEATURE_NAMES, FEATURES, POSITION, Family, Feature, features
 from churn.manifest import Thresholds
 from churn.registry import Registry
-from churn.scoring import BANDS, FAMILY_FEEDS, STATUSES, CustomerScore, Scorer
+from churn.schema import LOOP
+from churn.scoring import BANDS, STATUSES, CustomerScore, Scorer
 from training.calendar import instant
 
 AS_OF = instant(datetime(2024, 11, 1, tzinfo=UTC))
@@ -183,7 +184,7 @@ def test_without_contributions_the_probabilities_are_the_same_bits(scorer: Score
 
 
 def test_every_familys_features_come_from_one_feed() -> None:
-    for family, feed in zip(FAMILIES, FAMILY_FEEDS, strict=True):
+    for family, feed in zip(FAMILIES, LOOP.feeds, strict=True):
         assert {feature.feed for feature in FEATURES if feature.family is family} == {feed}
 
 
@@ -193,7 +194,7 @@ def test_an_absent_feed_contributes_exactly_nothing(scorer: Scorer, absent: Feed
     scores = scorer.score_matrix(X, feeds=frozenset(Feed) - {absent})
     assert scores.contributions is not None
     assert scores.base is not None
-    at = [family for family, feed in enumerate(FAMILY_FEEDS) if feed is absent]
+    at = [family for family, feed in enumerate(LOOP.feeds) if feed is absent]
     assert at
     assert (scores.contributions[:, at] == 0.0).all()
     scored = scores.status == STATUSES.index("scored")

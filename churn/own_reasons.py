@@ -1,0 +1,94 @@
+"""What a column of the user's own says as a reason, in the words that it was declared with."""
+
+from collections.abc import Sequence
+from string import Formatter
+
+from churn.columns import UNSEEN_NAME, Column, Raw
+from churn.reason_rules import Row
+from churn.words import Language, Worded
+
+_FORMAT_OF_UNIT = {"days": "days", "money": "money", "share": "percent"}
+_UNSEEN: dict[Language, str] = {"en": "a rare or new one", "ru": "редкое или новое"}
+_USUAL: dict[Language, str] = {
+    "en": " {value} (usual: {norm})",
+    "ru": " {value} (обычно: {norm})",
+}
+
+
+class _Shown(Worded):
+    """A number that knows its unit's format, for a field that asks for none."""
+
+    usual_format: str
+
+    def __format__(self, spec: str) -> str:
+        return super().__format__(spec or self.usual_format)
+
+
+def evidence(columns: Sequence[Column], row: Row) -> Column | None:
+    """The column of a family that says most clearly why, or None.
+
+    The first that lies off its norm on the side that raises the risk; failing that, the first
+    known one of which no side is known to.
+    """
+    known = [column for column in columns if row[column.name] == row[column.name]]
+    for column in known:
+        if _is_off(column, row[column.name]):
+            return column
+    return next((column for column in known if column.direction == 0), None)
+
+
+def sentence(column: Column, value: Raw, language: Language, currency: str) -> str:
+    """The text of a reason.
+
+    Parameters
+    ----------
+    column : Column
+        The evidence.
+    value : float or str
+        What the customer's is.
+    language : {"en", "ru"}
+        Of the words.
+    currency : str
+        Unit of money.
+    """
+    if column.text is not None:
+        text = column.text[language]
+        asked = {name for _, name, _, _ in Formatter().parse(text)}
+        if column.norm is not None or "norm" not in asked:
+            return text.format(**_shown(column, value, language, currency))
+    usual = _USUAL[language] if column.norm is not None else " {value}"
+    return f"{column.label[language]}:{usual.format(**_shown(column, value, language, currency))}"
+
+
+def template(column: Column, language: Language) -> str:
+    """The text with the names of its figures in braces."""
+    if column.text is not None:
+        return column.text[language]
+    return f"{column.label[language]}:{_USUAL[language]}"
+
+
+def _is_off(column: Column, number: float) -> bool:
+    if column.norm is None:
+        return False
+    if isinstance(column.norm, str):
+        return column.decode(number) != column.norm
+    if column.direction == 0:
+        return number != column.norm
+    return column.direction * number > column.direction * column.norm
+
+
+def _shown(
+    column: Column, value: Raw, language: Language, currency: str
+) -> dict[str, "str | _Shown"]:
+    shown: dict[str, str | _Shown] = {}
+    for name, figure in (("value", value), ("norm", column.norm)):
+        if isinstance(figure, str):
+            new = figure == UNSEEN_NAME and figure not in column.categories
+            shown[name] = _UNSEEN[language] if new else figure
+        elif figure is not None:
+            number = _Shown(figure)
+            number.usual_format = _FORMAT_OF_UNIT.get(column.unit, "figures")
+            number.language = language
+            number.currency = currency
+            shown[name] = number
+    return shown
