@@ -27,9 +27,10 @@ def complaints(folder: Path, project: dict[str, list[str]]) -> list[str]:
     Parameters
     ----------
     folder : Path
-        Holds ``service.txt``, ``train.txt``, ``dev.txt``, ``build.txt`` and ``uv.txt``.
+        Holds ``service.txt``, ``train.txt``, ``dev.txt``, ``rivals.txt``, ``build.txt`` and
+        ``uv.txt``.
     project : dict of str to list of str
-        Requirements that each of the first four must meet.
+        Requirements that each but the last must meet.
     """
     wrong: list[str] = []
     texts = {path.stem: path.read_text() for path in sorted(folder.glob("*.txt"))}
@@ -50,11 +51,12 @@ def complaints(folder: Path, project: dict[str, list[str]]) -> list[str]:
                 wrong.append(f"{name}.txt lacks {requirement}")
             elif not requirement.specifier.contains(version, prereleases=True):
                 wrong.append(f"{name}.txt pins {requirement.name} {version}, not {requirement}")
-    for small, large in (("service", "train"), ("train", "dev"), ("build", "dev")):
+    contained = (("service", "train"), ("train", "dev"), ("dev", "rivals"))
+    for small, large in (*contained, ("build", "dev")):
         for package in locked[small].keys() & locked[large].keys():
             if locked[small][package] != locked[large][package]:
                 wrong.append(f"{small}.txt and {large}.txt pin different versions of {package}")
-    for small, large in (("service", "train"), ("train", "dev")):
+    for small, large in contained:
         missing = locked[small].keys() - locked[large].keys()
         wrong += [f"{large}.txt lacks {package} of {small}.txt" for package in sorted(missing)]
     return wrong
@@ -66,10 +68,12 @@ def asked(pyproject: Path) -> dict[str, list[str]]:
     base = settings["project"]["dependencies"]
     train = base + settings["project"]["optional-dependencies"]["train"]
     groups = settings["dependency-groups"]
+    dev = train + groups["dev"] + groups["bench"]
     return {
         "service": base,
         "train": train,
-        "dev": train + groups["dev"] + groups["bench"],
+        "dev": dev,
+        "rivals": dev + groups["rivals"],
         "build": settings["build-system"]["requires"],
     }
 

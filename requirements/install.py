@@ -3,7 +3,8 @@
 `uv` does it where it can be had, with the indexes and certificates that this machine's pip is
 configured for; pip itself does it otherwise. Every file is checked against the hashes of the lock.
 
-Run as ``python requirements/install.py dev`` (or ``service``, ``train``).
+Run as ``python requirements/install.py dev`` (or ``service``, ``train``; ``rivals`` is ``dev`` and
+what benchmarks/rivals.py needs besides).
 """
 
 import ast
@@ -18,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-LOCKS = ("service", "train", "dev")
+LOCKS = ("service", "train", "dev", "rivals")
 
 # pip's setting, uv's variable, and what joins several values there.
 TRANSLATED = (

@@ -18,6 +18,10 @@ LOCKS = (
         *("dev.txt", PROJECT, "--extra", "train", "--group", "dev", "--group", "bench"),
         *("-c", "requirements/train.txt"),
     ),
+    (
+        *("rivals.txt", PROJECT, "--extra", "train", "--group", "dev", "--group", "bench"),
+        *("--group", "rivals", "-c", "requirements/dev.txt"),
+    ),
     ("build.txt", "requirements/build.in", "-c", "requirements/dev.txt"),
     ("uv.txt", "requirements/uv.in"),
 )

@@ -119,13 +119,13 @@ class BgNbdRule:
         if len(seen) > BGNBD_MAX_ROWS:
             rng = np.random.default_rng(self.seed)
             seen = rng.choice(seen, BGNBD_MAX_ROWS, replace=False)
-        self.model = bgnbd.fit(*_histories(seen, train.names))
+        self.model = bgnbd.fit(*histories(seen, train.names))
         return self
 
     def predict(self, test: BaselineData) -> Floats:
         """Probability of no purchase within the horizon, for each row."""
         return self.model.probability_of_no_purchase(
-            *_histories(test.X, test.names), float(self.horizon_days)
+            *histories(test.X, test.names), float(self.horizon_days)
         )
 
 
@@ -188,8 +188,20 @@ def predict_baselines(
     }
 
 
-def _histories(X: Floats, names: tuple[str, ...]) -> tuple[Floats, Floats, Floats]:
-    """Repeat purchase days, days from the first purchase to the last, and to now."""
+def histories(X: Floats, names: tuple[str, ...]) -> tuple[Floats, Floats, Floats]:
+    """BG/NBD's x, t_x and age: repeat purchase days, days from first purchase to last, and to now.
+
+    Parameters
+    ----------
+    X : ndarray of float64, shape (n, n_features)
+        The loop's features.
+    names : tuple of str
+        Their names, in order.
+
+    Returns
+    -------
+    x, t_x, age : ndarray of float64, shape (n,)
+    """
     days = X[:, names.index("purchase_days_total")]
     silence = X[:, names.index("days_since_last_purchase")]
     age = X[:, names.index("tenure_days")]

@@ -1,11 +1,14 @@
 """How sure a measured quality is: bootstrap intervals over customers.
 
 One test date is one draw of customers; two models are compared on the *same* customers, because
-most of the noise is theirs in common and cancels in a paired difference.
+most of the noise is theirs in common and cancels in a paired difference. Over several dates the
+figure is the mean of the dates', and a customer is drawn with all of their dates or not at all:
+their outcomes on neighbouring dates are far from independent.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -30,10 +33,14 @@ class Bootstrap:
     ----------
     is_churn : array_like of bool or 0/1, shape (n,)
     probabilities : mapping of str to array_like, shape (n,)
-        Churn probabilities of each model for the same customers.
+        Churn probabilities of each model for the same rows.
     seed : int
     repeats : int
         Resamples of customers with replacement.
+    customer_id : array_like, shape (n,), optional
+        Whose row it is; every row is another customer's by default.
+    as_of : array_like, shape (n,), optional
+        The row's date: figures are then means over the dates.
 
     References
     ----------
@@ -47,11 +54,15 @@ class Bootstrap:
         *,
         seed: int,
         repeats: int = 1000,
+        customer_id: ArrayLike | None = None,
+        as_of: ArrayLike | None = None,
     ) -> None:
         pairs = [checked(is_churn, row) for row in probabilities.values()]
         n = len(pairs[0][0])
-        rankings = [_Ranking(y, p) for y, p in pairs]
-        losses = np.stack([_row_losses(y, p) for y, p in pairs])
+        customers = _codes(np.arange(n) if customer_id is None else customer_id)
+        date = np.zeros(n, dtype=np.int64) if as_of is None else _codes(as_of)
+        n_customers = int(customers.max()) + 1
+        dates = [_Date.of(pairs, customers, date == code) for code in range(int(date.max()) + 1)]
         rng = np.random.default_rng(seed)
         self._column = {name: i for i, name in enumerate(probabilities)}
         # Row 0 is the sample itself, the others are its resamples.
@@ -59,11 +70,13 @@ class Bootstrap:
         self._loss = np.empty((repeats + 1, len(pairs)))
         for i in range(repeats + 1):
             # Counts in 16 bits stay in the processor's cache while they are read at random.
-            weight = np.ones(n, dtype=np.uint16)
+            drawn = np.ones(n_customers, dtype=np.uint16)
             if i:
-                weight = np.bincount(rng.integers(n, size=n), minlength=n).astype(np.uint16)
-            self._auc[i] = [ranking.auc(weight) for ranking in rankings]
-            self._loss[i] = losses @ weight.astype(np.float64) / n
+                chosen = rng.integers(n_customers, size=n_customers)
+                drawn = np.bincount(chosen, minlength=n_customers).astype(np.uint16)
+            figures = [one.figures(drawn) for one in dates]
+            self._auc[i] = np.mean([auc for auc, _ in figures], axis=0)
+            self._loss[i] = np.mean([loss for _, loss in figures], axis=0)
 
     def of(self, name: str) -> dict[str, Interval | None]:
         """Return ``{"roc_auc", "log_loss"}`` of one model; no ROC AUC where one class only."""
@@ -121,6 +134,40 @@ def _row_losses(y: NDArray[np.bool_], p: NDArray[np.float64]) -> NDArray[np.floa
     """Log loss of each customer, clipped as scikit-learn clips it."""
     epsilon = np.finfo(np.float64).eps
     return np.asarray(-np.log(np.clip(np.where(y, p, 1 - p), epsilon, 1 - epsilon)))
+
+
+def _codes(values: ArrayLike) -> NDArray[np.int64]:
+    return np.asarray(np.unique(np.asarray(values), return_inverse=True)[1], dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Date:
+    """One date's rows: whose each is, and every model's ranking and losses."""
+
+    customers: NDArray[np.int64]
+    rankings: list["_Ranking"]
+    losses: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        pairs: Sequence[tuple[NDArray[np.bool_], NDArray[np.float64]]],
+        customers: NDArray[np.int64],
+        rows: NDArray[np.bool_],
+    ) -> "_Date":
+        here = [(y[rows], p[rows]) for y, p in pairs]
+        return cls(
+            customers[rows],
+            [_Ranking(y, p) for y, p in here],
+            np.stack([_row_losses(y, p) for y, p in here]),
+        )
+
+    def figures(self, drawn: NDArray[np.uint16]) -> tuple[list[float], NDArray[np.float64]]:
+        """ROC AUC and log loss of each model, with customer k drawn `drawn[k]` times."""
+        weight = drawn[self.customers]
+        total = max(int(weight.sum()), 1)
+        loss = self.losses @ weight.astype(np.float64) / total
+        return [ranking.auc(weight) for ranking in self.rankings], loss
 
 
 class _Ranking:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from training.intervals import compare, intervals
+from training.intervals import Bootstrap, compare, intervals
 
 
 def shop(n, seed=0):
@@ -77,3 +77,26 @@ def test_the_same_seed_gives_the_same_interval():
     y, p = shop(100)
     assert intervals(y, p, seed=4) == intervals(y, p, seed=4)
     assert intervals(y, p, seed=4) != intervals(y, p, seed=5)
+
+
+def test_several_dates_give_the_mean_of_their_figures():
+    (y, p), (z, q) = shop(300), shop(500, seed=1)
+    both = np.concatenate([y, z]), {"model": np.concatenate([p, q])}
+    found = Bootstrap(*both, seed=1, repeats=10, as_of=[1] * 300 + [2] * 500).of("model")
+    aucs = roc_auc_score(y, p), roc_auc_score(z, q)
+    assert found["roc_auc"].value == pytest.approx(np.mean(aucs))
+    assert found["log_loss"].value == pytest.approx((log_loss(y, p) + log_loss(z, q)) / 2)
+
+
+def test_the_same_customers_seen_again_make_nothing_surer():
+    y, p = shop(300)
+    twice = np.tile(y, 2), {"model": np.tile(p, 2)}
+    dates, people = np.repeat([1, 2], 300), np.tile([f"c{i:03}" for i in range(300)], 2)
+    once = intervals(y, p, seed=1)
+    again = Bootstrap(*twice, seed=1, customer_id=people, as_of=dates).of("model")
+    strangers = Bootstrap(*twice, seed=1, as_of=dates).of("model")
+    for metric in ("roc_auc", "log_loss"):
+        assert again[metric] == pytest.approx(once[metric])
+        assert strangers[metric].high - strangers[metric].low < 0.8 * (
+            again[metric].high - again[metric].low
+        )

@@ -49,6 +49,7 @@ def test_the_lock_is_in_sync() -> None:
         ("service", ("orjson==3", "orjson==2"), "service.txt pins orjson 2"),
         ("train", ("orjson==3", "orjson==3.0"), "pin different versions of orjson"),
         ("dev", ("duckdb==", "duckdb-not=="), "dev.txt lacks duckdb"),
+        ("rivals", ("catboost==", "catboost-not=="), "rivals.txt lacks catboost"),
         ("build", ("--hash=sha256:", "--no-hash="), "has no hash"),
         ("uv", ("uv==", "--index-url https://mirror.example\nuv=="), "holds an index address"),
     ],
