@@ -189,6 +189,11 @@ class Scorer:
             customer_id, X, as_of, feeds, max_reasons, language, warnings, missing
         )
 
+    def unseen(self, X: NDArray[np.float64]) -> dict[str, int]:
+        """How many of n rows have a category that training did not meet, by name of the column."""
+        counts = {self.schema.names[at]: int((X[:, at] == UNSEEN).sum()) for at in self._coded}
+        return {name: n for name, n in counts.items() if n}
+
     def _row(self, named: Mapping[str, Raw]) -> NDArray[np.float64]:
         """Named values as one row of input columns, shape (1, n_inputs)."""
         X = np.full((1, len(self.schema)), np.nan)
@@ -240,7 +245,7 @@ class Scorer:
         if feeds is not None:
             X = np.array(X)
             mask_absent_feeds(X, feeds)
-        unseen = tuple(self.schema.names[at] for at in self._coded if X[0, at] == UNSEEN)
+        unseen = tuple(self.unseen(X))
         if unseen:
             warnings = [*warnings, f"categories not seen in training: {', '.join(unseen)}"]
         # What the model never saw moves no probability, but an open complaint is acted on.

@@ -33,11 +33,16 @@ def check(
     with tempfile.TemporaryDirectory(prefix="keepwell-") as work, progress() as listener:
         now_us = time.time_ns() // 1000
         ingested = ingest(settings, Path(work), now_us=now_us, progress=listener)
-        usability = ingested.usability
         kept = ingested.keep_quarantine(target)
+        kept_own = ingested.keep_own_quarantine(target)
+    own = None if ingested.own is None else ingested.own.report
     if as_json:
-        print_json({**usability.to_dict(), "quarantine": kept})
+        features = own and {**own.to_dict(), "quarantine": kept_own}
+        report = {**ingested.usability.to_dict(), "quarantine": kept, "features": features}
+        print_json(report)
         return
-    say(usability.lines())
+    say(ingested.lines())
     if kept is not None:
         say([f"the {ingested.rejected:,} quarantined rows, each with its reason: {kept}"])
+    if own is not None and kept_own is not None:
+        say([f"the {own.rejected:,} of [features]: {kept_own}"])

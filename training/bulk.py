@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,16 +14,19 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from churn.bundle import load
+from churn.columns import Column
 from churn.errors import BundleNotFound, ConfigError
-from churn.features import FEATURE_NAMES, features
+from churn.events import EventLog
+from churn.features import features
 from churn.registry import Registry
 from churn.scoring import Scorer
 from churn.words import Language
 from training.calendar import date_of, instant
 from training.config import Config
-from training.ingest import ingest
+from training.ingest import Ingested, ingest
 from training.progress import Progress, Silent
 from training.score_files import schema, scored_table, write
 
@@ -103,9 +106,14 @@ def score(
             progress.note(quarantined)
         progress.stage("scoring", ingested.n_buckets)
 
+        for note in _own_notes(ingested, scorer):
+            progress.note(note)
+        unseen: list[dict[str, int]] = []
+
         def one(k: int) -> pa.Table:
             log = ingested.bucket(k)
-            X = features(log, when, scorer.settings)
+            X = inputs(ingested, k, log, when, scorer)
+            unseen.append(scorer.unseen(X))
             scores = scorer.score_matrix(X, feeds=ingested.feeds, contributions=reasons > 0)
             ids = pa.array(log.customer_ids, pa.string())
             return scored_table(ids, scores, scorer, X, reasons, language)
@@ -117,7 +125,38 @@ def score(
                     yield table
 
         rows = write(tables(), out, schema(reasons))
+        for name, n in sorted(sum(map(Counter, unseen), Counter()).items()):
+            progress.note(f"{n:,} customers have a {name} that was not seen in training")
     return BulkResult(rows, out, time.monotonic() - started)
+
+
+def inputs(
+    ingested: Ingested, k: int, log: EventLog, as_of: int, scorer: Scorer
+) -> NDArray[np.float64]:
+    """The model's input columns of every customer of a bucket, shape (n_customers, n_inputs)."""
+    X = features(log, as_of, scorer.settings)
+    extras = scorer.schema.extras
+    if not extras:
+        return X
+    if ingested.own is None:
+        return np.hstack([X, np.full((len(X), len(extras)), np.nan)])
+    everybody = np.arange(len(X), dtype=np.int64)
+    as_ofs = np.full(len(X), as_of, dtype=np.int64)
+    joined = ingested.own.joined(k, log.customer_ids, everybody, as_ofs)
+    return np.hstack([X, ingested.own.recoded(joined, extras)])
+
+
+def _own_notes(ingested: Ingested, scorer: Scorer) -> list[str]:
+    given = {column.name for column in ingested.own.columns} if ingested.own else set()
+    wanted = {column.name for column in scorer.schema.extras}
+    notes = []
+    if wanted - given:
+        lacking = ", ".join(sorted(wanted - given))
+        notes.append(f"[features] gives no {lacking}, which the model reads: taken as missing")
+    if given - wanted:
+        surplus = ", ".join(sorted(given - wanted))
+        notes.append(f"[features] gives {surplus}, which the model does not read; train again")
+    return notes
 
 
 def score_features(scorer: Scorer, source: Path, out: Path) -> BulkResult:
@@ -128,7 +167,7 @@ def score_features(scorer: Scorer, source: Path, out: Path) -> BulkResult:
     scorer : Scorer
         The model.
     source : Path
-        Columns `customer_id` and features by name; what is absent is missing.
+        Columns `customer_id` and features by name, categories as text; what is absent is missing.
     out : Path
         As in `score`.
     """
@@ -138,10 +177,10 @@ def score_features(scorer: Scorer, source: Path, out: Path) -> BulkResult:
     batches = pq.ParquetFile(source, pre_buffer=False).iter_batches(batch_size=CHUNK)
 
     def one(batch: pa.RecordBatch) -> pa.Table:
-        X = np.full((batch.num_rows, len(FEATURE_NAMES)), np.nan)
-        for at, name in enumerate(FEATURE_NAMES):
+        X = np.full((batch.num_rows, len(scorer.schema)), np.nan)
+        for at, name in enumerate(scorer.schema.names):
             if name in batch.schema.names:
-                X[:, at] = batch.column(name).to_numpy(zero_copy_only=False)
+                X[:, at] = _numbers(batch.column(name), scorer.schema.extra(name))
         scores = scorer.score_matrix(X, contributions=False)
         return scored_table(batch.column("customer_id"), scores, scorer, X, 0, "en")
 
@@ -151,6 +190,15 @@ def score_features(scorer: Scorer, source: Path, out: Path) -> BulkResult:
 
     rows = write(tables(), out, schema(0))
     return BulkResult(rows, out, time.monotonic() - started)
+
+
+def _numbers(values: pa.Array, column: Column | None) -> NDArray[np.float64]:
+    """A column of a file as numbers: itself, or the code of each category."""
+    if column is None or column.kind == "numeric":
+        return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)
+    named = values.cast(pa.string()).dictionary_encode()
+    codes = np.array([*(column.encode(name) for name in named.dictionary.to_pylist()), np.nan])
+    return np.asarray(codes[named.indices.fill_null(-1).to_numpy()])
 
 
 def _check_out(out: Path) -> None:

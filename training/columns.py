@@ -89,6 +89,22 @@ class Column:
         return f"epoch_us({moment})"
 
     @property
+    def is_numeric(self) -> bool:
+        """Whether it is a number by its type."""
+        return self.type in _INTEGERS | _EXACT_UP_TO.keys() or self.type.startswith("DECIMAL")
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it is the name of something by its type: text, an enumeration, yes or no."""
+        return self.is_text or self.type in ("BOOLEAN", "UUID")
+
+    def is_readable_as(self, kind: str) -> bool:
+        """Whether it can be read as a ``numeric`` or a ``categorical`` column."""
+        if kind == "categorical":
+            return is_readable("category", self)
+        return is_readable("amount", self) or self.type == "BOOLEAN"
+
+    @property
     def is_text(self) -> bool:
         """Whether it is text to be parsed."""
         return self.type in ("VARCHAR", "JSON") or self.type.startswith("ENUM")
@@ -102,8 +118,7 @@ def is_readable(name: str, column: Column) -> bool:
         return not column.type.endswith("]") and not column.type.startswith(_NESTED)
     if name in TIMES:
         return column.is_text or column.type in _NAIVE_TIMES | _ZONED_TIMES
-    numeric = column.type in _INTEGERS | _EXACT_UP_TO.keys() or column.type.startswith("DECIMAL")
-    return column.is_text or numeric
+    return column.is_text or column.is_numeric
 
 
 def way_out(name: str, column: Column) -> str:

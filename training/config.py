@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator
 from pydantic import model_validator as validates_together
 
 from churn.errors import ConfigError
 from training.advice import nearest
 from training.config_errors import explain
+from training.own_config import Features
+from training.section import Section
+
+__all__ = ["Business", "Config", "Events", "Features", "Problem", "Section", "Training"]
 
 EXAMPLE_QUERY = """
 SELECT client            AS customer_id,
@@ -29,14 +33,6 @@ FROM 'purchases.csv'
 """
 
 Days = Annotated[int, Field(ge=1, le=3650)]
-
-
-class Section(BaseModel):
-    """A table of keepwell.toml: no unknown key, no "60" where 60 is meant."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
 
 
 class Events(Section):
@@ -172,7 +168,7 @@ class Config(Section):
 
     Attributes
     ----------
-    events, problem, training, business
+    events, features, problem, training, business
         The file's tables.
     base_dir : Path
         The folder that paths in the query are relative to: the file's own.
@@ -180,6 +176,8 @@ class Config(Section):
 
     events: Events
     """Where the events are and how to read them."""
+    features: Features = Field(default_factory=Features)
+    """Columns of your own beside what Keepwell computes from the events: all optional."""
     problem: Problem = Field(default_factory=Problem)
     """What counts as leaving, and whom to ask about."""
     training: Training = Field(default_factory=Training)
@@ -279,17 +277,27 @@ def template() -> str:
         for key, field in section.model_fields.items():
             words = " ".join((field.description or "").split())
             lines += textwrap.wrap(words, 96, initial_indent="# ", subsequent_indent="# ")
-            lines += [*_setting(key, field.default), ""]
+            lines += [*_setting(f"{name}.{key}", field.default), ""]
         lines.pop()
     return "\n".join(lines) + "\n"
 
 
-def _setting(key: str, default: object) -> list[str]:
-    unset = {"complete_until": "2026-01-01", "snapshot_every_days": "15"}
-    if key == "query":
+_UNSET = {
+    "events.complete_until": "2026-01-01",
+    "features.query": '"SELECT client AS customer_id, changed_at AS known_at, plan, calls'
+    " FROM 'plans.csv'\"",
+    "features.columns": '{plan = {family = "plan", label = {en = "plan", ru = "тариф"}}}',
+    "training.snapshot_every_days": "15",
+}
+"""What the template shows, commented out, where there is no default to show."""
+
+
+def _setting(setting: str, default: object) -> list[str]:
+    key = setting.partition(".")[2]
+    if setting == "events.query":
         return [f'query = """{EXAMPLE_QUERY}"""']
-    if default is None:
-        return [f"# {key} = {unset[key]}"]
+    if setting in _UNSET:
+        return [f"# {key} = {_UNSET[setting]}"]
     return [f'{key} = "{default}"' if isinstance(default, str) else f"{key} = {default}"]
 
 

@@ -5,7 +5,7 @@ order of the buckets here. That costs a third of what its own partitioned writer
 (`python -m benchmarks features`) and needs a fixed amount of memory.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,7 +23,12 @@ REJECTED_COLUMNS = ("reason", "customer_id", "occurred_at", "kind", "row")
 _SPARE_COLUMNS = frozenset({"reason", "kind", "row"})
 
 
-def deal(batches: Iterable[pa.RecordBatch], folder: Path, n_buckets: int) -> int:
+def deal(
+    batches: Iterable[pa.RecordBatch],
+    folder: Path,
+    n_buckets: int,
+    rejected_columns: Sequence[str] = REJECTED_COLUMNS,
+) -> int:
     """Write each row to its bucket's file, or to `rejected_path`, and return the number of rows.
 
     Parameters
@@ -34,6 +39,8 @@ def deal(batches: Iterable[pa.RecordBatch], folder: Path, n_buckets: int) -> int
         Made if missing. A file is written only where there is a row for it.
     n_buckets : int
         Number of buckets.
+    rejected_columns : sequence of str
+        What is kept of a rejected row.
     """
     folder.mkdir(parents=True, exist_ok=True)
     n_rows = 0
@@ -46,7 +53,7 @@ def deal(batches: Iterable[pa.RecordBatch], folder: Path, n_buckets: int) -> int
             if batch.column("reason").null_count < batch.num_rows:
                 is_event = pc.is_null(batch.column("reason"))
                 events = batch.filter(is_event)
-                refused = batch.filter(pc.invert(is_event)).select(REJECTED_COLUMNS)
+                refused = batch.filter(pc.invert(is_event)).select(rejected_columns)
                 if rejected is None:
                     rejected = stack.enter_context(
                         pq.ParquetWriter(rejected_path(folder), refused.schema, compression="zstd")

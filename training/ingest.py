@@ -25,6 +25,7 @@ from training.buckets import N_BUCKETS
 from training.config import Config
 from training.dealing import BATCH_ROWS, deal, read_bucket, rejected_path
 from training.mapping import MappedQuery, describe
+from training.own_rows import OwnRows, ingest_own
 from training.progress import Progress, Silent
 from training.quarantine import keep_rejected
 from training.sorted_buckets import Finished
@@ -56,6 +57,8 @@ class Ingested:
         for another number of buckets).
     quarantine : Path
         Parquet file of the rejected rows: reason, customer_id, occurred_at, kind, row (JSON).
+    own : OwnRows or None
+        The columns of the user's own, where there are any.
     """
 
     usability: Usability
@@ -67,6 +70,7 @@ class Ingested:
     fingerprint: str
     quarantine: Path
     events_dir: Path
+    own: OwnRows | None = None
 
     def bucket(self, k: int) -> EventLog:
         """Events of the customers of bucket `k`, in canonical order, without repeats."""
@@ -85,27 +89,44 @@ class Ingested:
         DataError
             The file cannot be written.
         """
-        if self.rejected == 0:
+        return None if self.rejected == 0 else _keep(self.quarantine, target, self.rejected)
+
+    def keep_own_quarantine(self, target: Path) -> Path | None:
+        """The same for the rejected rows of `[features]`; the file lies beside `target`."""
+        if self.own is None or self.own.report.quarantine is None:
             return None
-        partial = target.with_name(f"{target.name}.tmp")
-        try:
-            shutil.copyfile(self.quarantine, partial)
-            return partial.replace(target)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise DataError(
-                f"the {self.rejected:,} rejected rows cannot be kept in {target}: {error.strerror}"
-            ) from None
+        beside = target.with_name(f"{target.stem}_features{target.suffix}")
+        return _keep(self.own.report.quarantine, beside, self.own.report.rejected)
+
+    def lines(self) -> list[str]:
+        """What the log and the user's own columns hold, a fact per line."""
+        return self.usability.lines() + ([] if self.own is None else self.own.report.lines())
 
     def quarantine_note(self, folder: Path) -> str | None:
         """Keep the rejected rows in a folder and say where, or why not; None if there are none."""
         try:
             kept = self.keep_quarantine(folder / "quarantine.parquet")
+            kept_own = self.keep_own_quarantine(folder / "quarantine.parquet")
         except DataError as error:
             return str(error)
-        if kept is None:
-            return None
-        return f"the {self.rejected:,} rejected rows, each with its reason: {kept}"
+        notes = []
+        if kept is not None:
+            notes.append(f"the {self.rejected:,} rejected rows, each with its reason: {kept}")
+        if kept_own is not None and self.own is not None:
+            notes.append(f"the {self.own.report.rejected:,} of [features]: {kept_own}")
+        return "; ".join(notes) or None
+
+
+def _keep(source: Path, target: Path, rows: int) -> Path:
+    partial = target.with_name(f"{target.name}.tmp")
+    try:
+        shutil.copyfile(source, partial)
+        return partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise DataError(
+            f"the {rows:,} rejected rows cannot be kept in {target}: {error.strerror}"
+        ) from None
 
 
 def ingest(
@@ -169,6 +190,17 @@ def ingest(
             sorted(events.glob("repeats-*.parquet")),
             quarantine,
         )
+        own = None
+        if config.features.query is not None:
+            progress.stage("reading columns of your own")
+            own = ingest_own(
+                connection,
+                config,
+                work_dir,
+                now_us=now_us,
+                n_buckets=n_buckets,
+                customers_of=lambda k: sorted_buckets.customers(_bucket_path(events, k)),
+            )
     shutil.rmtree(dealt)
     for repeats in events.glob("repeats-*.parquet"):
         repeats.unlink()
@@ -183,9 +215,12 @@ def ingest(
         first_event=usability.first_event,
         last_event=usability.last_event,
         feeds=frozenset({Feed.ORDERS}).union(*(part.feeds for part in finished)),
-        fingerprint=hashlib.sha256(b"".join(part.digest for part in finished)).hexdigest(),
+        fingerprint=hashlib.sha256(
+            b"".join(part.digest for part in finished) + (own.digest if own else b"")
+        ).hexdigest(),
         quarantine=quarantine,
         events_dir=events,
+        own=own,
     )
 
 

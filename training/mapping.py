@@ -62,16 +62,14 @@ class MappedQuery:
         (text and JSON, of a rejected row only).
         """
         kept = [name for name in self.mapped if name != "kind"]
-        raw = ", ".join(f"{_quoted(column.name)} AS {column.sql}" for column in self.given)
-        pairs = ", ".join(f"{_literal(column.name)}: {column.sql}" for column in self.given)
         judged = verdict(frozenset(self.mapped)).replace("$now", str(now_us))
         return (
             f"SELECT {', '.join(kept)}, reason, {_KIND_CODE} AS kind_code,"
             f" CASE WHEN reason IS NOT NULL THEN kind END AS kind,"
-            f" CASE WHEN reason IS NOT NULL THEN to_json({{{pairs}}})::VARCHAR END AS row"
+            f" CASE WHEN reason IS NOT NULL THEN {as_json(self.given)} END AS row"
             f" FROM (SELECT *, {judged} AS reason"
             f" FROM (SELECT *, {', '.join(self._typed(timezone))}"
-            f" FROM (SELECT {raw} FROM (\n{self.query}\n) AS source)))"
+            f" FROM ({renamed(self.query, self.given)})))"
         )
 
     def _typed(self, timezone: str) -> list[str]:
@@ -92,13 +90,37 @@ class MappedQuery:
 
 
 def describe(connection: duckdb.DuckDBPyConnection, query: str, where: str) -> MappedQuery:
-    """Check the user's query without running it; `where` is what messages call it.
+    """Check the user's query for events without running it; `where` is what messages call it.
 
     Raises
     ------
     MappingError
         It is not one SELECT, does not bind, lacks a required column, or gives one a type that
         cannot be read; the message names the line or the column.
+    """
+    query, given = columns_of(connection, query, where)
+    by_name = {column.name.lower(): column for column in reversed(given)}
+    mapped = {name: by_name[name] for name in COLUMNS if name in by_name}
+    for name, meaning in REQUIRED.items():
+        if name not in mapped:
+            raise MappingError(f"{where} {missing(name, meaning, given)}")
+    for name, column in mapped.items():
+        if not is_readable(name, column):
+            raise MappingError(
+                f"{where}: column {name!r} is of type {column.type}; {way_out(name, column)}"
+            )
+    return MappedQuery(query, given, mapped)
+
+
+def columns_of(
+    connection: duckdb.DuckDBPyConnection, query: str, where: str
+) -> tuple[str, tuple[Column, ...]]:
+    """Return the query in a form that can stand in another, and the columns that it gives.
+
+    Raises
+    ------
+    MappingError
+        It is not one SELECT or does not bind.
     """
     try:
         statements = connection.extract_statements(query)
@@ -109,17 +131,7 @@ def describe(connection: duckdb.DuckDBPyConnection, query: str, where: str) -> M
     except duckdb.Error as error:
         raise MappingError(f"{where}, {condense(error)}") from None
     given = tuple(Column(row[0], row[1].strip('"'), place) for place, row in enumerate(rows))
-    by_name = {column.name.lower(): column for column in reversed(given)}
-    mapped = {name: by_name[name] for name in COLUMNS if name in by_name}
-    for name, meaning in REQUIRED.items():
-        if name not in mapped:
-            raise MappingError(f"{where} {_missing(name, meaning, given)}")
-    for name, column in mapped.items():
-        if not is_readable(name, column):
-            raise MappingError(
-                f"{where}: column {name!r} is of type {column.type}; {way_out(name, column)}"
-            )
-    return MappedQuery(query, given, mapped)
+    return query, given
 
 
 def _embeddable(connection: duckdb.DuckDBPyConnection, query: str) -> str:
@@ -131,11 +143,24 @@ def _embeddable(connection: duckdb.DuckDBPyConnection, query: str) -> str:
     return query
 
 
-def _missing(name: str, meaning: str, given: tuple[Column, ...]) -> str:
+def missing(name: str, meaning: str, given: tuple[Column, ...]) -> str:
+    """Say that the query gives no such column, and which one may have been meant."""
     names = [column.name for column in given]
     found = nearest_name(name, names)
     hint = f"; did you mean `{found} AS {name}`?" if found else f"; add {meaning}"
     return f"gives no column {name!r} (it gives {', '.join(names)}){hint}"
+
+
+def renamed(query: str, given: tuple[Column, ...]) -> str:
+    """The query with columns named as `Column.sql`; it begins on the second line, SQL."""
+    raw = ", ".join(f"{_quoted(column.name)} AS {column.sql}" for column in given)
+    return f"SELECT {raw} FROM (\n{query}\n) AS source"
+
+
+def as_json(given: tuple[Column, ...]) -> str:
+    """A whole row as it came, as JSON text, SQL."""
+    pairs = ", ".join(f"{_literal(column.name)}: {column.sql}" for column in given)
+    return f"to_json({{{pairs}}})::VARCHAR"
 
 
 def _quoted(name: str) -> str:

@@ -87,7 +87,7 @@ def train(
     progress = progress or Silent()
     with tempfile.TemporaryDirectory(prefix="keepwell-") as work:
         ingested = ingest(config, Path(work), now_us=instant(now), progress=progress)
-        for line in ingested.usability.lines():
+        for line in ingested.lines():
             progress.note(line)
         # Beside keepwell.toml: rejected rows are the analyst's, not the bundle's.
         quarantined = ingested.quarantine_note(config.base_dir)
@@ -156,7 +156,7 @@ def _report_data(
         lead_time_days=config.problem.lead_time_days,
         inactivity_days=config.problem.inactivity_days,
         observation_window_days=config.problem.observation_window_days,
-        usability=tuple(ingested.usability.lines()),
+        usability=tuple(ingested.lines()),
         calendar=tuple(dates),
         is_churn=test.is_churn,
         as_of=np.full(len(test), np.datetime64(judged_on, "D")),

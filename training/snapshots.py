@@ -182,8 +182,12 @@ def by_bucket(
             customers, dates, days = customers[kept], dates[kept], days[kept]
         X = feature_rows(log, customers, dates, settings)
         mask_absent_feeds(X, ingested.feeds)
+        own: tuple[Column, ...] = ()
+        if ingested.own is not None:
+            own = ingested.own.columns
+            X = np.hstack([X, ingested.own.joined(k, log.customer_ids, customers, dates)])
         is_churn = days >= problem.horizon_days
-        return Snapshots(X, dates, is_churn, days, log.customer_ids[customers])
+        return Snapshots(X, dates, is_churn, days, log.customer_ids[customers], own)
 
     progress.stage("computing features", ingested.n_buckets)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -19,6 +19,7 @@ class Logs:
 
     buckets: list[EventLog]
     feeds: frozenset[Feed] = field(default_factory=lambda: frozenset(Feed))
+    own: None = None
 
     @property
     def n_buckets(self) -> int:
