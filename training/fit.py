@@ -147,8 +147,18 @@ def check_enough(snapshots: Snapshots) -> None:
     TooLittleData
         Fewer than `MIN_ROWS` rows, or fewer than `MIN_OF_EACH_CLASS` of one outcome.
     """
-    n, churned = len(snapshots), int(snapshots.is_churn.sum())
     customers = len(set(snapshots.customer_id.tolist()))
+    check_counts(len(snapshots), int(snapshots.is_churn.sum()), customers)
+
+
+def check_counts(n: int, churned: int, customers: int) -> None:
+    """Refuse to learn from `n` rows of so many customers, of which `churned` left.
+
+    Raises
+    ------
+    TooLittleData
+        As `check_enough`.
+    """
     if n < MIN_ROWS:
         raise TooLittleData(
             f"only {n} rows (customers: {customers}) to learn from, at least {MIN_ROWS} are "

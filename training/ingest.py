@@ -31,7 +31,7 @@ from training.quarantine import keep_rejected
 from training.sorted_buckets import Finished
 from training.sql_errors import condense
 from training.tally import Tally
-from training.usability import Usability, assess
+from training.usability import Usability, assess, latest_end
 
 MEMORY_LIMIT = "1GB"
 
@@ -182,7 +182,8 @@ def ingest(
         if n_rows == 0:
             raise DataError(f"{config.path}: [events] query gives no rows")
         progress.stage("sorting events", n_buckets)
-        finished = list(_finish(dealt, events, n_buckets, progress))
+        until_us = latest_end(config, now_us)
+        finished = list(_finish(dealt, events, n_buckets, until_us, progress))
         quarantine = work_dir / "quarantine.parquet"
         rejected = keep_rejected(
             connection,
@@ -243,6 +244,8 @@ def _connected(
                 f"{config.path}: [events] timezone {config.events.timezone!r} is one that DuckDB "
                 "does not know; give a place, such as 'Europe/London'"
             ) from None
+        # `python -c` and notebooks would get a bar on stdout, beside what is printed there.
+        connection.execute("SET enable_progress_bar = false")
         # Parquet statistics leave NaN out, and DuckDB would conclude that there is none.
         connection.execute("SET disabled_optimizers = 'statistics_propagation'")
         yield connection
@@ -270,12 +273,17 @@ def _deal(
     return deal(batches(), dealt, n_buckets)
 
 
-def _finish(dealt: Path, events: Path, n_buckets: int, progress: Progress) -> Iterator[Finished]:
+def _finish(
+    dealt: Path, events: Path, n_buckets: int, until_us: int, progress: Progress
+) -> Iterator[Finished]:
     """Sort the buckets, as many at a time as there are processors."""
 
     def one(k: int) -> Finished:
         return sorted_buckets.finish(
-            read_bucket(dealt, k), _bucket_path(events, k), events / f"repeats-{k}.parquet"
+            read_bucket(dealt, k),
+            _bucket_path(events, k),
+            events / f"repeats-{k}.parquet",
+            until_us,
         )
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -196,6 +196,48 @@ def by_bucket(
             yield part
 
 
+def count_outcomes(
+    ingested: Ingested,
+    as_ofs: Sequence[int],
+    problem: Problem,
+    *,
+    known_until: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[dict[int, tuple[int, int]], int]:
+    """Count who is eligible and who leaves, without computing a feature.
+
+    Parameters
+    ----------
+    ingested, as_ofs, problem, known_until, progress
+        As `collect`.
+
+    Returns
+    -------
+    dict of int to (int, int)
+        Eligible customers, and churners among them, by date.
+    int
+        Different customers on all dates together.
+    """
+    progress = progress or Silent()
+    wanted = np.array(sorted(as_ofs), dtype=np.int64)
+    eligible, churned = np.zeros((2, len(wanted)), dtype=np.int64)
+    customers = 0
+
+    def one(k: int) -> tuple[Integers, Integers, Floats]:
+        return _rows(ingested.bucket(k), wanted, problem, False, known_until)
+
+    progress.stage("counting who comes back", ingested.n_buckets)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for who, dates, days in pool.map(one, range(ingested.n_buckets)):
+            at = np.searchsorted(wanted, dates)
+            eligible += np.bincount(at, minlength=len(wanted))
+            churned += np.bincount(at[days >= problem.horizon_days], minlength=len(wanted))
+            customers += len(np.unique(who))
+            progress.advance()
+    counts = zip(eligible.tolist(), churned.tolist(), strict=True)
+    return dict(zip(wanted.tolist(), counts, strict=True)), customers
+
+
 def _rows(
     log: EventLog, as_ofs: Integers, problem: Problem, everyone: bool, known_until: int | None
 ) -> tuple[Integers, Integers, Floats]:

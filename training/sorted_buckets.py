@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from churn.events import FEED_COLUMNS, FEED_KINDS, KIND_CODES, EventLog, Feed, Kind
+from churn.events import EventLog, Feed
 from training.canonical_order import CONTENT, IDENTIFIERS, canonical_order
 from training.tally import Tally, tally
 
@@ -56,7 +56,7 @@ class Finished:
     digest: bytes
 
 
-def finish(dealt: pa.Table | None, path: Path, duplicates_path: Path) -> Finished:
+def finish(dealt: pa.Table | None, path: Path, duplicates_path: Path, until_us: int) -> Finished:
     """Sort a bucket, drop its repeats and write it.
 
     Parameters
@@ -65,6 +65,8 @@ def finish(dealt: pa.Table | None, path: Path, duplicates_path: Path) -> Finishe
         The bucket's rows in any order, as `training.dealing` keeps them; None if it has none.
     path, duplicates_path : Path
         Where the events go, as Arrow IPC, and the repeats, as Parquet, if there are any.
+    until_us : int
+        The log is complete until then at the latest; see `training.tally.tally`.
     """
     rows = (_EMPTY if dealt is None else dealt).combine_chunks()
     if "known_at" in rows.column_names:
@@ -80,7 +82,8 @@ def finish(dealt: pa.Table | None, path: Path, duplicates_path: Path) -> Finishe
     encoded.settle(~repeats)
     encoded.write(path)
     log = read(path)
-    return Finished(tally(log), n_repeats, _feeds(log), encoded.digest())
+    total = tally(log, until_us)
+    return Finished(total, n_repeats, frozenset(total.feeds), encoded.digest())
 
 
 def read(path: Path) -> EventLog:
@@ -238,20 +241,3 @@ def _lengths_and_text(identifiers: pa.StringArray) -> tuple[NDArray[np.int32], m
     start = identifiers.offset
     ends = np.frombuffer(offsets, dtype=np.int32)[start : start + len(identifiers) + 1]
     return np.diff(ends), memoryview(text)[ends[0] : ends[-1]]
-
-
-def _feeds(log: EventLog) -> frozenset[Feed]:
-    present = np.bincount(log.kind, minlength=len(KIND_CODES)) > 0
-    bought = log.kind == KIND_CODES[Kind.PURCHASE]
-    values = {
-        "amount": ~np.isnan(log.amount),
-        "discount": ~np.isnan(log.discount),
-        "category": log.category >= 0,
-    }
-    of_kinds = [
-        feed
-        for feed, kinds in FEED_KINDS.items()
-        if any(present[KIND_CODES[kind]] for kind in kinds)
-    ]
-    of_columns = [feed for feed, name in FEED_COLUMNS.items() if (bought & values[name]).any()]
-    return frozenset([*of_kinds, *of_columns])

@@ -1,22 +1,60 @@
 """What a bucket of events adds to the data-usability report: counts that can be added up.
 
 Days are UTC days; a gap is the number of days between a customer's consecutive purchase days.
+Gaps, and the days since which customers are silent, know nothing of what happened once the log is
+no longer complete: a purchase after that would be a glimpse of the future.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from churn.events import KIND_CODES, MICROSECONDS_PER_DAY, EventLog, Kind
+from churn.events import (
+    FEED_COLUMNS,
+    FEED_KINDS,
+    KIND_CODES,
+    MICROSECONDS_PER_DAY,
+    EventLog,
+    Feed,
+    Kind,
+)
 
 _PURCHASE = KIND_CODES[Kind.PURCHASE.value]
+_FOREVER = np.iinfo(np.int64).max
+
+
+@dataclass(slots=True)
+class FeedSpan:
+    """How many events, or values, a feed has, and when the first and the last happened."""
+
+    events: int
+    first_us: int
+    last_us: int
+
+    def add(self, other: "FeedSpan") -> None:
+        """Add another bucket's share of the feed."""
+        self.events += other.events
+        self.first_us = min(self.first_us, other.first_us)
+        self.last_us = max(self.last_us, other.last_us)
 
 
 @dataclass(slots=True)
 class Tally:
-    """What one bucket, or many together, add to the report."""
+    """What one bucket, or many together, add to the report.
+
+    Attributes
+    ----------
+    gaps, first_gaps : Counter of int
+        Completed gaps in days, and those of them that followed a first purchase.
+    own_gaps : Counter of int
+        The median gap of each customer who has one.
+    silent_once, silent_repeat : Counter of int
+        Days (since 1970) of the last purchase of customers who bought on one day, and on more.
+    feeds : dict of Feed to FeedSpan
+        The feeds that there is anything of.
+    """
 
     events: int = 0
     customers: int = 0
@@ -27,7 +65,11 @@ class Tally:
     kinds: Counter[str] = field(default_factory=Counter)
     months: Counter[str] = field(default_factory=Counter)
     gaps: Counter[int] = field(default_factory=Counter)
+    first_gaps: Counter[int] = field(default_factory=Counter)
     own_gaps: Counter[int] = field(default_factory=Counter)
+    silent_once: Counter[int] = field(default_factory=Counter)
+    silent_repeat: Counter[int] = field(default_factory=Counter)
+    feeds: dict[Feed, FeedSpan] = field(default_factory=dict)
 
     def add(self, other: "Tally") -> None:
         """Add another bucket's figures to these."""
@@ -42,31 +84,36 @@ class Tally:
         self.kinds.update(other.kinds)
         self.months.update(other.months)
         self.gaps.update(other.gaps)
+        self.first_gaps.update(other.first_gaps)
         self.own_gaps.update(other.own_gaps)
+        self.silent_once.update(other.silent_once)
+        self.silent_repeat.update(other.silent_repeat)
+        for feed, span in other.feeds.items():
+            if feed in self.feeds:
+                self.feeds[feed].add(span)
+            else:
+                self.feeds[feed] = replace(span)
 
 
-def tally(log: EventLog) -> Tally:
+def tally(log: EventLog, until_us: int = _FOREVER) -> Tally:
     """Count what a bucket holds.
 
     Parameters
     ----------
     log : EventLog
         Sorted and without duplicates.
+    until_us : int
+        Gaps end, and silences begin, before this time; microseconds since 1970-01-01 UTC.
     """
     if log.n_events == 0:
         return Tally()
     customer = np.repeat(np.arange(log.n_customers), np.diff(log.offsets))
     bought = log.kind == _PURCHASE
-    buyer, day = customer[bought], log.time[bought] // MICROSECONDS_PER_DAY
-    new_day = np.ones(len(day), dtype=bool)
-    new_day[1:] = (buyer[1:] != buyer[:-1]) | (day[1:] != day[:-1])
-    buyer, day = buyer[new_day], day[new_day]
-    again = buyer[1:] == buyer[:-1]
-    gap, whose = np.diff(day)[again], buyer[1:][again]
+    buyer, day = _purchase_days(customer[bought], log.time[bought])
     days_per_buyer = np.bincount(buyer, minlength=log.n_customers)
     months = day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
     kinds = np.bincount(log.kind, minlength=len(KIND_CODES))
-    return Tally(
+    total = Tally(
         events=log.n_events,
         customers=log.n_customers,
         buyers=int(np.count_nonzero(days_per_buyer)),
@@ -75,9 +122,47 @@ def tally(log: EventLog) -> Tally:
         last_us=int(log.time.max()),
         kinds=Counter({kind: int(kinds[code]) for kind, code in KIND_CODES.items() if kinds[code]}),
         months=Counter({str(np.datetime64(m, "M")): n for m, n in _counted(months).items()}),
-        gaps=Counter(_counted(gap)),
-        own_gaps=Counter(_counted(_median_by(gap, whose))),
+        feeds=_feed_spans(log, bought),
     )
+    seen = bought & (log.time < until_us)
+    _add_gaps(total, *_purchase_days(customer[seen], log.time[seen]))
+    return total
+
+
+def _purchase_days(
+    buyer: NDArray[np.int64], time: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the customer and the day of each purchase day, for purchases in order."""
+    day = time // MICROSECONDS_PER_DAY
+    new_day = np.ones(len(day), dtype=bool)
+    new_day[1:] = (buyer[1:] != buyer[:-1]) | (day[1:] != day[:-1])
+    return buyer[new_day], day[new_day]
+
+
+def _add_gaps(total: Tally, buyer: NDArray[np.int64], day: NDArray[np.int64]) -> None:
+    again = buyer[1:] == buyer[:-1]
+    is_first, is_last = np.r_[True, ~again][: len(buyer)], np.r_[~again, True][: len(buyer)]
+    gap, whose = np.diff(day)[again], buyer[1:][again]
+    total.gaps.update(_counted(gap))
+    total.first_gaps.update(_counted(gap[is_first[:-1][again]]))
+    total.own_gaps.update(_counted(_median_by(gap, whose)))
+    total.silent_once.update(_counted(day[is_first & is_last]))
+    total.silent_repeat.update(_counted(day[~is_first & is_last]))
+
+
+def _feed_spans(log: EventLog, bought: NDArray[np.bool_]) -> dict[Feed, FeedSpan]:
+    has = {feed: np.isin(log.kind, [k.code for k in kinds]) for feed, kinds in FEED_KINDS.items()}
+    given = {
+        "amount": ~np.isnan(log.amount),
+        "discount": ~np.isnan(log.discount),
+        "category": log.category >= 0,
+    }
+    has |= {feed: bought & given[name] for feed, name in FEED_COLUMNS.items()}
+    return {
+        feed: FeedSpan(int(rows.sum()), int(log.time[rows].min()), int(log.time[rows].max()))
+        for feed, rows in has.items()
+        if rows.any()
+    }
 
 
 def _median_by(values: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,41 +1,30 @@
 """The data-usability report: what the log holds, what was set aside, and what it can answer."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from churn.errors import ConfigError, DataError
 from churn.events import KIND_CODES, MICROSECONDS_PER_DAY
 from training.advice import nearest
-from training.config import Config
+from training.config import Config, Problem
+from training.feed_spans import late_feeds
+from training.gaps import Gaps
 from training.quarantine import Rejected
 from training.rules import ADVICE, DUPLICATE
+from training.suggestions import Suggestion, missing, span_needed, suggest
 from training.tally import Tally
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_QUANTILES = (0.25, 0.5, 0.75, 0.9, 0.95)
-_HORIZON_SHARE, _INACTIVITY_SHARE = 0.75, 0.95
-_WINDOWS = 3
-"""A history to look back on, a window to learn from and a later one to be judged on."""
-
-
 _MANY_REPEATS = 0.05
 """A larger share of repeated rows is rather a mapping that lost what told them apart."""
 
 
-_FEWEST_BUYERS, _FEWEST_GAPS = 100, 30
-"""Fewer customers are too few to learn from, fewer gaps too few to suggest a horizon from."""
+_FEWEST_BUYERS = 100
+"""Fewer customers are too few to learn from."""
 
-
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    """A setting that the data speak for, and why."""
-
-    key: str
-    days: int
-    why: str
+_YEAR_DAYS = 365
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +43,12 @@ class Usability:
         Counts of what was accepted.
     first_event, last_event, complete_until : int
         Microseconds since 1970-01-01 UTC; the last is exclusive.
-    horizon_days, lead_time_days : int
+    gaps : Gaps
+        How soon customers come back.
+    problem : Problem
         What the configuration asks of the log.
+    zone : tzinfo
+        The log's time zone, in which dates are named.
     """
 
     rows: int
@@ -66,8 +59,9 @@ class Usability:
     first_event: int
     last_event: int
     complete_until: int
-    horizon_days: int
-    lead_time_days: int
+    gaps: Gaps
+    problem: Problem
+    zone: tzinfo = UTC
 
     @property
     def span_days(self) -> float:
@@ -80,41 +74,14 @@ class Usability:
         return self.total.one_time_buyers / self.total.buyers
 
     @property
-    def gap_days(self) -> dict[str, int]:
-        """Quantiles of the days between consecutive purchase days; empty if nobody returned."""
-        gaps = self.total.gaps
-        return {f"p{q * 100:.0f}": quantile(gaps, q) for q in _QUANTILES} if gaps else {}
-
-    def shortfall_days(self, horizon_days: int, lead_time_days: int = 0) -> int:
-        """By how many days the log is too short for a horizon; 0 if it is long enough.
-
-        It must hold a window to learn from, a later one to be judged on, and as long a history
-        before the first.
-        """
-        needed = _WINDOWS * (horizon_days + lead_time_days)
+    def shortfall_days(self) -> int:
+        """By how many days the log is too short for the problem; 0 if it is long enough."""
+        needed = span_needed(self.problem.horizon_days, self.problem.lead_time_days)
         return max(0, -int((self.span_days - needed) // 1))
 
     def suggestions(self) -> tuple[Suggestion, ...]:
-        """Horizon and inactivity that the gaps between purchases speak for."""
-        gaps = self.total.gaps
-        if gaps.total() < _FEWEST_GAPS:
-            return ()
-        usual, longest = quantile(gaps, _HORIZON_SHARE), quantile(gaps, _INACTIVITY_SHARE)
-        room = max(1, int(self.span_days) // _WINDOWS - self.lead_time_days)
-        horizon = min(_rounded_up(usual), room)
-        why = f"{_HORIZON_SHARE:.0%} of returning purchases come within {usual} days of the last"
-        if horizon == room:
-            why += f"; the log of {self.span_days:.0f} days has no room for a longer one"
-        inactivity = max(horizon, _rounded_up(longest))
-        return (
-            Suggestion("horizon_days", horizon, why),
-            Suggestion(
-                "inactivity_days",
-                inactivity,
-                f"{_INACTIVITY_SHARE:.0%} of returning purchases come within {longest} days, so "
-                "later ones are win-backs",
-            ),
-        )
+        """Horizon, lead time and inactivity that the gaps between purchases speak for."""
+        return suggest(self.gaps, self.span_days, self.problem)
 
     def warnings(self) -> tuple[str, ...]:
         """What makes the configured problem hard to answer from this log."""
@@ -124,17 +91,27 @@ class Usability:
                 f"too few customers to learn from (buyers: {self.total.buyers}); "
                 f"bring at least {_FEWEST_BUYERS}"
             )
-        short = self.shortfall_days(self.horizon_days, self.lead_time_days)
-        if short:
+        if self.shortfall_days:
             found.append(
-                f"the log of {self.span_days:.0f} days is {short} days too short for a horizon of "
-                f"{self.horizon_days} days and a lead time of {self.lead_time_days}"
+                f"the log of {self.span_days:.0f} days is {self.shortfall_days} days too short for "
+                f"a horizon of {self.problem.horizon_days} days and a lead time of "
+                f"{self.problem.lead_time_days}"
             )
-        if self.gap_days and self.horizon_days < self.gap_days["p50"]:
+        lacking = missing(self.gaps, self.span_days, self.problem)
+        if lacking:
+            found.append(lacking)
+        median = self.gaps.after_any.quantile(0.5)
+        if self.problem.horizon_days < median:
             found.append(
-                f"horizon_days ({self.horizon_days}) is shorter than the median gap between "
-                f"purchases ({self.gap_days['p50']} days): most loyal customers would count as lost"
+                f"horizon_days ({self.problem.horizon_days}) is shorter than the median gap "
+                f"between purchases ({median} days): most loyal customers would count as lost"
             )
+        if self.span_days < _YEAR_DAYS:
+            found.append(
+                f"the log of {self.span_days:.0f} days is younger than a year: no season has been "
+                "seen twice, and a change of the churn rate cannot be told from a season"
+            )
+        found += late_feeds(self.total.feeds, self.first_event, self.last_event, self.zone)
         repeats = self.quarantined.get(DUPLICATE, 0)
         if repeats > _MANY_REPEATS * self.rows:
             found.append(
@@ -160,12 +137,28 @@ class Usability:
             "last_event": _iso(self.last_event),
             "complete_until": _iso(self.complete_until),
             "span_days": self.span_days,
-            "horizon_days": self.horizon_days,
-            "shortfall_days": self.shortfall_days(self.horizon_days, self.lead_time_days),
-            "gap_days": self.gap_days,
+            "horizon_days": self.problem.horizon_days,
+            "shortfall_days": self.shortfall_days,
+            "gap_days": self.gaps.raw,
+            "gaps": self.gaps.to_dict(),
+            "feeds": {
+                feed.value: {
+                    "events": span.events,
+                    "first": _iso(span.first_us),
+                    "last": _iso(span.last_us),
+                }
+                for feed, span in sorted(total.feeds.items())
+            },
             "purchase_days_by_month": dict(sorted(total.months.items())),
             "suggestions": {
-                item.key: {"days": item.days, "why": item.why} for item in self.suggestions()
+                item.key: {
+                    "days": item.days,
+                    "why": item.why,
+                    "configured": item.configured,
+                    "change": item.change,
+                    "now": item.now,
+                }
+                for item in self.suggestions()
             },
             "warnings": list(self.warnings()),
             "notes": list(self.notes),
@@ -182,8 +175,8 @@ class Usability:
             f"{self.span_days:.0f} days, complete until {_iso(self.complete_until)}",
             "kinds: " + ", ".join(f"{kind} {n:,}" for kind, n in total.kinds.most_common()),
             f"{total.buyers:,} buyers, {self.one_time_share:.0%} of them on one day only",
-            *self._gap_lines(),
-            *(f"suggestion: {item.key} = {item.days} ({item.why})" for item in self.suggestions()),
+            *self.gaps.lines(),
+            *(suggestion.line for suggestion in self.suggestions()),
             *(f"note: {note}" for note in self.notes),
             *(f"warning: {warning}" for warning in self.warnings()),
         ]
@@ -191,14 +184,6 @@ class Usability:
     def _quarantine_lines(self) -> Iterator[str]:
         for reason, count in self.quarantined.items():
             yield f"  {count:,} {reason} ({ADVICE[reason]})"
-
-    def _gap_lines(self) -> Iterator[str]:
-        gaps = self.gap_days
-        if gaps:
-            yield (
-                f"days between purchases: median {gaps['p50']}, half of them {gaps['p25']} to "
-                f"{gaps['p75']}, 95% within {gaps['p95']}"
-            )
 
 
 def assess(
@@ -230,6 +215,7 @@ def assess(
             f"{config.path}: [events] query gives {total.events:,} events but no usable purchase; "
             "map sales to the kind 'purchase'"
         )
+    complete_until = _complete_until(config, total.first_us, total.last_us, now_us)
     return Usability(
         rows=rows,
         accepted=total.events,
@@ -238,34 +224,24 @@ def assess(
         total=total,
         first_event=total.first_us,
         last_event=total.last_us,
-        complete_until=_complete_until(config, total.first_us, total.last_us, now_us),
-        horizon_days=config.problem.horizon_days,
-        lead_time_days=config.problem.lead_time_days,
+        complete_until=complete_until,
+        gaps=Gaps.of(total, complete_until, config.problem.observation_window_days),
+        problem=config.problem,
+        zone=config.events.zone,
     )
 
 
-def quantile(counts: Counter[int], q: float) -> int:
-    """Return the smallest value that at least a share `q` of the counted values does not exceed.
-
-    Examples
-    --------
-    >>> quantile(Counter({1: 3, 10: 1}), 0.75)
-    1
-    """
-    needed = q * counts.total()
-    seen = 0
-    for value in sorted(counts):
-        seen += counts[value]
-        if seen >= needed:
-            return value
-    raise ValueError("no values to take a quantile of")
+def latest_end(config: Config, now_us: int) -> int:
+    """Return the time (exclusive) by which the log is complete at the latest, in microseconds."""
+    # Today is not over: its silence is not yet silence.
+    chosen = config.complete_until_us
+    return _midnight(config, now_us) if chosen is None else chosen
 
 
 def _complete_until(config: Config, first_us: int, last_us: int, now_us: int) -> int:
     chosen = config.complete_until_us
     if chosen is None:
-        # Today is not over: its silence is not yet silence.
-        return min(_midnight(config, last_us, days_later=1), _midnight(config, now_us))
+        return min(_midnight(config, last_us, days_later=1), latest_end(config, now_us))
     if chosen > now_us:
         raise ConfigError(
             f"{config.path}: [events] complete_until ({_iso(chosen)}) lies in the future; "
@@ -285,11 +261,6 @@ def _midnight(config: Config, us: int, days_later: int = 0) -> int:
     day = local.date() + timedelta(days=days_later)
     start = datetime(day.year, day.month, day.day, tzinfo=config.events.zone)
     return (start - _EPOCH) // timedelta(microseconds=1)
-
-
-def _rounded_up(days: int) -> int:
-    step = 1 if days < 15 else 5
-    return -(-days // step) * step
 
 
 def _iso(us: int) -> str:

@@ -69,7 +69,13 @@ def test_check_reports_and_suggests(shop: Path) -> None:
     assert report["customers"] == 1200
     assert report["rows"] == report["accepted"]
     assert report["quarantine"] is None
-    assert "1,200 customers" in done("check", "-c", "shop/keepwell.toml", cwd=shop)
+    assert report["suggestions"]["horizon_days"]["why"]
+    assert report["gaps"]["after_any"]["p50"] > 0
+    assert all(row["roc_auc"]["value"] > 0.5 for row in report["by_horizon"])
+    assert report["train"]["possible"] is True
+    said = done("check", "-c", "shop/keepwell.toml", cwd=shop)
+    assert "1,200 customers" in said
+    assert "verdict: `keepwell train` can learn from this log" in said
 
 
 def test_check_keeps_what_it_sets_aside(shop: Path) -> None:

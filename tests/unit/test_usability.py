@@ -1,15 +1,17 @@
 import json
 from collections import Counter
+from datetime import UTC, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
-from churn.events import MICROSECONDS_PER_DAY, Event, Kind, customer_log
+from churn.events import MICROSECONDS_PER_DAY, Event, Feed, Kind, customer_log
 from training.config import from_mapping
+from training.feed_spans import late_feeds
 from training.quarantine import Rejected
 from training.rules import ADVICE, RULES
-from training.tally import Tally, tally
-from training.usability import Usability, assess, quantile
+from training.tally import FeedSpan, Tally, tally
+from training.usability import Usability, assess
 
 DAY = MICROSECONDS_PER_DAY
 
@@ -70,48 +72,39 @@ def test_buckets_add_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("horizon", "lead", "expected"), [(20, 0, 1), (19, 0, 0), (10, 10, 1), (60, 0, 121)]
+    ("horizon", "lead", "expected"), [(20, 0, 1), (19, 0, 0), (14, 9, 1), (13, 9, 0), (60, 0, 121)]
 )
 def test_the_log_must_hold_a_history_and_two_windows(
     horizon: int, lead: int, expected: int
 ) -> None:
-    assert shop(bought_on(1, 59)).shortfall_days(horizon, lead) == expected
+    report = shop(bought_on(1, 59), horizon_days=horizon, lead_time_days=lead)
+    assert report.shortfall_days == expected
 
 
 def test_part_of_a_missing_day_is_a_missing_day() -> None:
-    assert shop(bought_on(1.5, 59)).shortfall_days(20) == 2
+    assert shop(bought_on(1.5, 59), horizon_days=20).shortfall_days == 2
 
 
-@pytest.mark.parametrize(
-    ("counts", "q", "expected"),
-    [({5: 1}, 0.5, 5), ({1: 3, 10: 1}, 0.75, 1), ({1: 3, 10: 1}, 0.76, 10), ({1: 1, 2: 1}, 1, 2)],
-)
-def test_a_quantile_is_the_smallest_value_that_enough_do_not_exceed(
-    counts: dict[int, int], q: float, expected: int
-) -> None:
-    assert quantile(Counter(counts), q) == expected
+def test_suggestions_come_with_their_reason_and_with_what_is_configured() -> None:
+    days = [30 * i for i in range(30)]
+    report = shop(*crowd(*days), *crowd(*days[:5]), horizon_days=14)
+    suggested = report.to_dict()["suggestions"]
+    assert set(suggested) == {"horizon_days", "lead_time_days", "inactivity_days"}
+    assert set(suggested["horizon_days"]) == {"days", "why", "configured", "change", "now"}
+    assert (suggested["horizon_days"]["days"], suggested["horizon_days"]["change"]) == (30, True)
+    assert any(line.startswith("suggestion: horizon_days = 30: ") for line in report.lines())
 
 
-def test_horizon_and_inactivity_are_suggested_from_the_gaps_with_the_reason() -> None:
-    days = [30 * i for i in range(10)] + [270 + 58 * i for i in range(1, 6)]
-    horizon, inactivity = shop(*crowd(*days)).suggestions()
-    assert (horizon.key, horizon.days) == ("horizon_days", 60)
-    assert horizon.why == "75% of returning purchases come within 58 days of the last"
-    assert (inactivity.key, inactivity.days) == ("inactivity_days", 60)
-
-
-def test_no_horizon_is_suggested_that_the_log_has_no_room_for() -> None:
-    report = shop(*crowd(0, 59))
-    horizon = report.suggestions()[0]
-    assert horizon.days == 20
-    assert "no room for a longer one" in horizon.why
-    assert report.shortfall_days(horizon.days) == 0
+def test_what_is_missing_for_a_horizon_is_warned_of() -> None:
+    report = shop(*crowd(0, 30, 59))
+    assert "horizon_days" not in report.to_dict()["suggestions"]
+    assert any("no horizon suits both" in warning for warning in report.warnings())
 
 
 def test_without_a_returning_customer_nothing_is_suggested() -> None:
     report = shop(bought_on(1), bought_on(30))
     assert report.suggestions() == ()
-    assert report.gap_days == {}
+    assert report.gaps.raw == {}
     assert report.lines()
 
 
@@ -124,15 +117,77 @@ def test_a_few_gaps_suggest_nothing_and_few_customers_are_warned_of() -> None:
 
 
 def test_a_log_too_short_for_the_horizon_is_warned_of_with_the_days() -> None:
-    (warning,) = shop(*crowd(1, 40), horizon_days=60).warnings()
-    assert warning == (
+    warnings = shop(*crowd(1, 40), horizon_days=60).warnings()
+    assert warnings[0] == (
         "the log of 40 days is 140 days too short for a horizon of 60 days and a lead time of 0"
     )
 
 
 def test_a_horizon_shorter_than_the_median_gap_is_warned_of() -> None:
-    (warning,) = shop(*crowd(0, 100, 200), horizon_days=60).warnings()
+    (warning,) = shop(*crowd(0, 100, 200, 400), horizon_days=60).warnings()
     assert "shorter than the median gap between purchases (100 days)" in warning
+
+
+@pytest.mark.parametrize(("last", "warned"), [(363, True), (364, False)])
+def test_a_log_younger_than_a_year_is_warned_of(last: int, warned: bool) -> None:
+    warnings = shop(*crowd(*range(0, last, 20), last)).warnings()
+    assert any("younger than a year" in warning for warning in warnings) == warned
+
+
+def span(first: float, last: float, events: int = 1000) -> FeedSpan:
+    return FeedSpan(events, int(first * DAY), int(last * DAY))
+
+
+def late(feed: FeedSpan) -> list[str]:
+    return list(late_feeds({Feed.COMPLAINTS: feed}, 0, 400 * DAY, UTC))
+
+
+def test_a_feed_that_begins_midway_is_named_with_its_date() -> None:
+    (warning,) = late(span(150, 400))
+    assert warning.startswith("complaints are recorded from 1970-05-31 on, 150 days after the log")
+    assert late(span(30, 400)) == []
+    assert late(span(31, 400)) != []
+
+
+def test_a_feed_that_ends_early_is_named_with_its_date() -> None:
+    (warning,) = late(span(0, 350))
+    assert warning.startswith("complaints end on 1970-12-17, 50 days before the log does")
+
+
+def test_a_rare_feed_may_begin_late_by_chance() -> None:
+    assert late(span(100, 400, events=10)) == []
+    assert late(span(100, 400, events=16)) != []
+
+
+def test_a_feed_s_date_is_named_in_the_log_s_time_zone() -> None:
+    tokyo = timezone(timedelta(hours=9))
+    (warning,) = late_feeds({Feed.VISITS: span(150.8, 400)}, 0, 400 * DAY, tokyo)
+    assert "recorded from 1970-06-01 on" in warning
+
+
+def test_feeds_are_tallied_with_their_first_and_last_event() -> None:
+    events = [
+        Event(DAY, Kind.PURCHASE),
+        Event(2 * DAY, Kind.PURCHASE, amount=5.0, category="tea"),
+        Event(3 * DAY, Kind.COMPLAINT),
+        Event(9 * DAY, Kind.COMPLAINT_RESOLVED),
+        Event(10 * DAY, Kind.PURCHASE, amount=5.0, discount=1.0),
+    ]
+    total = Tally()
+    total.add(tally(customer_log("a", events[:3])))
+    total.add(tally(customer_log("b", events[3:])))
+    assert total.feeds == {
+        Feed.ORDERS: span(1, 10, 3),
+        Feed.CHEQUES: span(2, 10, 2),
+        Feed.CATEGORIES: span(2, 2, 1),
+        Feed.COMPLAINTS: span(3, 9, 2),
+        Feed.DISCOUNTS: span(10, 10, 1),
+    }
+    assert shop(total).to_dict()["feeds"]["complaints"] == {
+        "events": 2,
+        "first": "1970-01-04T00:00:00Z",
+        "last": "1970-01-10T00:00:00Z",
+    }
 
 
 @pytest.mark.parametrize(("repeats", "warned"), [(5, False), (6, True)])
