@@ -76,6 +76,10 @@ class Ingested:
         """Events of the customers of bucket `k`, in canonical order, without repeats."""
         return sorted_buckets.read(_bucket_path(self.events_dir, k))
 
+    def categories(self, k: int) -> list[str]:
+        """Names of the categories that bucket `k` counts from 0."""
+        return sorted_buckets.category_names(_bucket_path(self.events_dir, k))
+
     @property
     def rejected(self) -> int:
         """Number of rows that are no events."""

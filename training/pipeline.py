@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from churn.manifest import Manifest
 from churn.registry import Registry
@@ -26,12 +27,14 @@ from training.backtest import (
 )
 from training.calendar import Calendar, date_of, instant
 from training.config import Config
+from training.drivers import drivers
 from training.empc import expected_maximum_profit
+from training.favourites import favourite_categories
 from training.fit import Boosted, Fitted, fit
 from training.ingest import Ingested, ingest
 from training.packing import pack, thresholds
 from training.progress import Progress, Silent
-from training.report_data import Importance, ReportData, Snapshot
+from training.report_data import Earlier, ReportData, Snapshot, purchase_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +111,17 @@ def train(
             seed=config.training.seed,
             boosters=boosters,
         )
+        category = favourite_categories(
+            ingested,
+            judged.test.customer_id,
+            test_date,
+            config.problem.observation_window_days,
+        )
     progress.stage("writing the report")
     result = BacktestResult(config.problem.horizon_days, (judged,), config.events.zone).to_dict()
     metrics = mean_metrics(result)
     manifest, files = pack(config, ingested, fitted, reference, snapshots, metrics, now)
-    data = _report_data(config, ingested, judged, fitted, manifest, now)
+    data = _report_data(config, ingested, judged, category, fitted, manifest, now)
     path = registry.publish(manifest, files | _pages(data))
     registry.promote(manifest.model_version)
     auc, profit, currency = metrics["roc_auc"], data.empc[MODEL], config.business.currency
@@ -134,14 +143,14 @@ def _report_data(
     config: Config,
     ingested: Ingested,
     judged: Judged,
+    category: NDArray[np.object_] | None,
     fitted: Fitted,
     manifest: Manifest,
     now: datetime,
 ) -> ReportData:
     test, zone = judged.test, config.events.zone
-    model = judged.fitted.model
+    model, problem = judged.fitted.model, config.problem
     _, contributions = model.trees.explain(model.columns(test.X))
-    family_of = dict(zip(model.schema.model_columns, model.schema.model_families, strict=True))
     families = np.abs(contributions).mean(axis=0)
     dates = [
         Snapshot(date_of(as_of, zone), role, *judged.trained_on[as_of])
@@ -152,21 +161,26 @@ def _report_data(
     return ReportData(
         model_version=manifest.model_version,
         created_at=now,
-        horizon_days=config.problem.horizon_days,
-        lead_time_days=config.problem.lead_time_days,
-        inactivity_days=config.problem.inactivity_days,
-        observation_window_days=config.problem.observation_window_days,
-        usability=tuple(ingested.lines()),
+        target=purchase_target(
+            problem.horizon_days, problem.lead_time_days, problem.inactivity_days
+        ),
+        horizon_days=problem.horizon_days,
+        lead_time_days=problem.lead_time_days,
+        inactivity_days=problem.inactivity_days,
+        observation_window_days=problem.observation_window_days,
+        usability=ingested.usability,
+        own=None if ingested.own is None else ingested.own.report,
         calendar=tuple(dates),
         is_churn=test.is_churn,
         as_of=np.full(len(test), np.datetime64(judged_on, "D")),
         is_one_time=test.is_one_time,
         probabilities=judged.probabilities,
-        features=tuple(
-            Importance(name, model.schema.families[family_of[name]], gain)
-            for name, gain in fitted.gain.items()
-            if gain > 0
+        category=category,
+        earlier=tuple(
+            Earlier(date_of(past.as_of, zone), past.is_churn, past.probability)
+            for past in judged.earlier
         ),
+        drivers=drivers(model, test.X, config.training.seed),
         families={
             family: float(families[at])
             for at, family in enumerate(model.schema.families)
@@ -184,6 +198,8 @@ def _report_data(
         ),
         data_fingerprint=ingested.fingerprint,
         seed=config.training.seed,
+        currency=config.business.currency,
+        economics=config.business,
         empc={
             name: expected_maximum_profit(test.is_churn, probability, config.business)
             for name, probability in judged.probabilities.items()
