@@ -63,23 +63,24 @@ class Scoring:
         feeds = None if request.feeds is None else frozenset(request.feeds)
         scorer = self._loaded.scorer
         try:
-            if request.features is not None:
+            if request.events is None:
                 started = time.perf_counter()
                 score = scorer.score_features(
                     request.customer_id,
-                    request.features,
+                    request.features or {},
                     as_of,
                     feeds=feeds,
                     max_reasons=request.max_reasons,
                     language=request.language,
                 )
             else:
-                events = to_events(request.events or (), root)
+                events = to_events(request.events, root)
                 started = time.perf_counter()
                 score = scorer.score_events(
                     request.customer_id,
                     events,
                     as_of,
+                    own=request.features,
                     feeds=feeds,
                     max_reasons=request.max_reasons,
                     language=request.language,
@@ -103,6 +104,8 @@ class Scoring:
             metrics.feature_missing.labels(name).inc()
         for name in score.features_out_of_range:
             metrics.feature_out_of_range.labels(name).inc()
+        for name in score.features_unseen:
+            metrics.feature_unseen.labels(name).inc()
 
     def _body(self, score: CustomerScore) -> dict[str, Any]:
         action = score.action

@@ -28,8 +28,11 @@ class Reason(_Exact):
     contribution: Annotated[float, Field(description="Group Shapley value, log-odds.")]
     share: Annotated[float, Field(description="Its part of all that raises the risk.")]
     feature: str
-    value: float | None
-    norm: Annotated[float | None, Field(description="The customer's own norm.")]
+    value: Annotated[float | str | None, Field(description="A number, or a category's name.")]
+    norm: Annotated[
+        float | str | None,
+        Field(description="The customer's own norm, or what is usual for a column of your own."),
+    ]
     controllable: bool
     text: str
 
