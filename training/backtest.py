@@ -176,6 +176,7 @@ def judge(
         BaselineData(test.X, FEATURE_NAMES, test.is_churn),
         config.problem.horizon_days,
         config.training.seed,
+        progress,
     )
     return Judged(test, probabilities, fitted, _summary(learnt))
 

@@ -106,9 +106,7 @@ def findings(data: "ReportData") -> Findings:
     models = {name: data.probabilities[name] for name in names}
     own = models[MODEL]
     metrics = {name: evaluate(y, p) for name, p in models.items()}
-    # A large test needs fewer resamples than patience: its intervals are narrow anyway.
-    repeats = max(200, min(1000, 40_000_000 // len(y)))
-    bootstrap = Bootstrap(y, models, seed=data.seed, repeats=repeats)
+    bootstrap = Bootstrap(y, models, seed=data.seed)
     rules = [name for name in names if name != MODEL]
     return Findings(
         metrics=metrics,
