@@ -1,7 +1,5 @@
 """Whoever waits for `train` sees every long stage move, from its first step to its last."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.support import NOW
