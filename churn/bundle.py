@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from churn.errors import BundleCorrupt, BundleNotFound, BundleUnsupported
-from churn.manifest import READABLE_FORMATS, FileEntry, Manifest
+from churn.manifest import FORMAT_VERSION, FileEntry, Manifest
 from churn.model import Model, check_golden, golden_bytes, model_bytes, parse_model
 
 __all__ = [
@@ -142,10 +142,9 @@ def _parse_manifest(path: Path, raw: bytes) -> Manifest:
     try:
         content = json.loads(raw)
         version = content.get("format_version") if isinstance(content, dict) else None
-        if version is not None and version not in READABLE_FORMATS:
-            readable = " and ".join(map(str, READABLE_FORMATS))
+        if version is not None and version != FORMAT_VERSION:
             raise BundleUnsupported(
-                f"{path / MANIFEST} has format {version}, this Keepwell reads {readable}; "
+                f"{path / MANIFEST} has format {version}, this Keepwell reads {FORMAT_VERSION}; "
                 "train again with this version"
             )
         return Manifest.model_validate(content)

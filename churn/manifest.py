@@ -7,8 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from churn.columns import Kind
 from churn.events import Feed
 
-READABLE_FORMATS = (1, 2)
-"""Format 1 had no columns of the user's own."""
+FORMAT_VERSION: Literal[2] = 2
 
 
 class _Strict(BaseModel):
@@ -70,7 +69,7 @@ class Manifest(_Strict):
     was done (dates, rows, settings), for people.
     """
 
-    format_version: Literal[1, 2] = 2
+    format_version: Literal[2] = FORMAT_VERSION
     model_version: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$")
     created_at: str
     files: dict[str, FileEntry]

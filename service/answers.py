@@ -109,12 +109,24 @@ class Scoring:
 
     def _body(self, score: CustomerScore) -> dict[str, Any]:
         action = score.action
+        expected = score.next_purchase
         return {
             "customer_id": score.customer_id,
             "status": score.status,
             "churn_probability": score.churn_probability,
+            "probability_interval": score.interval
+            and {"low": score.interval[0], "high": score.interval[1]},
             "risk_band": score.risk_band,
             "horizon_days": score.horizon_days,
+            "risk_curve": [
+                {"days": days, "probability": probability} for days, probability in score.risk_curve
+            ],
+            "next_purchase": expected
+            and {
+                "median": _date(expected.median),
+                "earliest": _date(expected.earliest),
+                "latest": _date(expected.latest),
+            },
             "reasons": [
                 {
                     "code": reason.code,
@@ -138,3 +150,7 @@ class Scoring:
             "request_id": self._request_id,
             "warnings": score.warnings,
         }
+
+
+def _date(instant: int | None) -> str | None:
+    return None if instant is None else instants.text(instant)[:10]

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from churn.features import FEATURE_NAMES
 from training.baselines import BaselineData, predict_baselines
+from training.boost import Boosted
 from training.calendar import Calendar, date_of, instant
 from training.calibrate import Dated
 from training.config import Config
-from training.fit import Boosted, Fitted, check_enough, fit, predict
+from training.fit import Fitted, check_enough, fit, predict
 from training.ingest import Ingested, ingest
 from training.metrics import evaluate
 from training.progress import Progress, Silent

@@ -25,12 +25,13 @@ from training.backtest import (
     labelled,
     mean_metrics,
 )
+from training.boost import Boosted
 from training.calendar import Calendar, date_of, instant
 from training.config import Config
 from training.drivers import drivers
 from training.empc import expected_maximum_profit
 from training.favourites import favourite_categories
-from training.fit import Boosted, Fitted, fit
+from training.fit import Fitted, fit
 from training.ingest import Ingested, ingest
 from training.packing import pack, thresholds
 from training.progress import Progress, Silent
