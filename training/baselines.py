@@ -18,7 +18,6 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from churn.errors import TooLittleData
 from training import bgnbd
-from training.progress import Progress, Silent
 
 RECENCY = ("days_since_last_purchase",)
 RFM = ("days_since_last_purchase", "purchase_days_total", "average_cheque", "tenure_days")
@@ -157,11 +156,7 @@ BASELINES: dict[str, Callable[[int, int], Baseline]] = {
 
 
 def predict_baselines(
-    train: BaselineData,
-    test: BaselineData,
-    horizon_days: int,
-    seed: int,
-    progress: Progress | None = None,
+    train: BaselineData, test: BaselineData, horizon_days: int, seed: int
 ) -> dict[str, Floats]:
     """Churn probabilities of every baseline for the test rows.
 
@@ -172,8 +167,6 @@ def predict_baselines(
     horizon_days : int
         Length of the outcome window.
     seed : int
-    progress : Progress, optional
-        Told of each baseline.
 
     Returns
     -------
@@ -189,13 +182,10 @@ def predict_baselines(
         raise TooLittleData(
             "every training row has the same outcome: choose another problem.horizon_days"
         )
-    progress = progress or Silent()
-    progress.stage("fitting the baselines", len(BASELINES))
-    predicted = {}
-    for name, make in BASELINES.items():
-        predicted[name] = np.clip(make(horizon_days, seed).fit(train).predict(test), 0.0, 1.0)
-        progress.advance()
-    return predicted
+    return {
+        name: np.clip(make(horizon_days, seed).fit(train).predict(test), 0.0, 1.0)
+        for name, make in BASELINES.items()
+    }
 
 
 def histories(X: Floats, names: tuple[str, ...]) -> tuple[Floats, Floats, Floats]:
