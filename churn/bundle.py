@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from churn.errors import BundleCorrupt, BundleNotFound, BundleUnsupported
-from churn.manifest import READABLE_FORMATS, FileEntry, Manifest
+from churn.manifest import FORMAT_VERSION, FileEntry, Manifest
 from churn.model import Model, check_golden, golden_bytes, model_bytes, parse_model
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "golden_bytes",
     "load",
     "model_bytes",
-    "read_manifest",
     "verify",
     "write",
 ]
@@ -101,20 +100,7 @@ def verify(path: Path) -> Manifest:
     return load(path).manifest
 
 
-def read_manifest(path: Path) -> Manifest:
-    """What a bundle says of itself, its files unread: to tell people, never to score with.
-
-    Raises
-    ------
-    BundleNotFound
-        No such folder or no manifest in it.
-    BundleCorrupt, BundleUnsupported
-        The manifest is none, or of another format.
-    """
-    return _parse_manifest(path, _raw_manifest(path))
-
-
-def _raw_manifest(path: Path) -> bytes:
+def _read_verified(path: Path) -> tuple[Manifest, dict[str, bytes], str]:
     if not (path / MANIFEST).is_file():
         raise BundleNotFound(f"no model bundle at {path} ({MANIFEST} is missing)")
     size = (path / MANIFEST).stat().st_size
@@ -122,11 +108,7 @@ def _raw_manifest(path: Path) -> bytes:
         raise BundleCorrupt(
             f"{path / MANIFEST} has {size} bytes, which no manifest has; publish the bundle again"
         )
-    return (path / MANIFEST).read_bytes()
-
-
-def _read_verified(path: Path) -> tuple[Manifest, dict[str, bytes], str]:
-    raw = _raw_manifest(path)
+    raw = (path / MANIFEST).read_bytes()
     manifest = _parse_manifest(path, raw)
     present = {entry.name for entry in path.iterdir()} - {MANIFEST}
     for name in sorted(present - set(manifest.files)):
@@ -160,10 +142,9 @@ def _parse_manifest(path: Path, raw: bytes) -> Manifest:
     try:
         content = json.loads(raw)
         version = content.get("format_version") if isinstance(content, dict) else None
-        if version is not None and version not in READABLE_FORMATS:
-            readable = " and ".join(map(str, READABLE_FORMATS))
+        if version is not None and version != FORMAT_VERSION:
             raise BundleUnsupported(
-                f"{path / MANIFEST} has format {version}, this Keepwell reads {readable}; "
+                f"{path / MANIFEST} has format {version}, this Keepwell reads {FORMAT_VERSION}; "
                 "train again with this version"
             )
         return Manifest.model_validate(content)

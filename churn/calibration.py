@@ -2,53 +2,91 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from churn.compiled import Floats, compiled
 from churn.errors import BundleCorrupt
 
-Method = Literal["none", "platt"]
+Method = Literal["none", "platt", "beta", "isotonic"]
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """``sigmoid(slope * margin + intercept)``; the method "none" has slope 1 and intercept 0.
+    """A rising map from margins to probabilities.
+
+    "none", "platt" and "beta" are ``sigmoid(above * softplus(m) - below * softplus(-m) +
+    intercept)``: the slope may differ above and below even odds. Without a map all is as the
+    margin says (1, 1, 0), Platt's has one slope, the beta map two. "isotonic" joins the points
+    (`margins`, `log_odds`) by straight lines, level beyond the ends.
 
     Raises
     ------
     BundleCorrupt
-        The method is unknown or a number is not finite.
+        The method is unknown, a number is not finite or the map falls.
 
     References
     ----------
-    Platt (1999), "Probabilistic outputs for support vector machines".
+    Platt (1999), "Probabilistic outputs for support vector machines"; Kull, Silva Filho, Flach
+    (2017), "Beta calibration"; Zadrozny, Elkan (2002), "Transforming classifier scores into
+    accurate multiclass probability estimates".
     """
 
     method: Method = "none"
-    slope: float = 1.0
+    above: float = 1.0
+    below: float = 1.0
     intercept: float = 0.0
+    margins: tuple[float, ...] = ()
+    log_odds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        numbers = (self.slope, self.intercept)
-        if self.method not in get_args(Method) or not all(
-            isinstance(number, float) and math.isfinite(number) for number in numbers
+        if not (
+            self.method in get_args(Method)
+            and isinstance(self.margins, tuple)
+            and isinstance(self.log_odds, tuple)
+            and all(
+                isinstance(number, float) and math.isfinite(number)
+                for number in (
+                    self.above,
+                    self.below,
+                    self.intercept,
+                    *self.margins,
+                    *self.log_odds,
+                )
+            )
+            and min(self.above, self.below) >= 0.0
+            and len(self.margins) == len(self.log_odds)
+            and (len(self.margins) > 0) == (self.method == "isotonic")
+            and (np.diff(self.margins) > 0).all()
+            and (np.diff(self.log_odds) >= 0).all()
         ):
             raise BundleCorrupt("the model's calibration is damaged; publish the bundle again")
 
     def apply(self, margin: Floats) -> Floats:
         """Probability of churn in (0, 1) for margins of shape (n,)."""
         out = np.empty(len(margin), dtype=np.float64)
-        _sigmoid(margin, self.slope, self.intercept, out)
+        if self.method == "isotonic":
+            _sigmoid(np.interp(margin, self.margins, self.log_odds), 1.0, 1.0, 0.0, out)
+        else:
+            _sigmoid(margin, self.above, self.below, self.intercept, out)
         return out
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a bundle; `Calibration(**d)` restores them."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 @compiled
-def _sigmoid(margin: Floats, slope: float, intercept: float, out: Floats) -> None:
+def _sigmoid(margin: Floats, above: float, below: float, intercept: float, out: Floats) -> None:
     """Run scalar `exp`: NumPy's vector form may differ from it in the last bit."""
     for row in range(len(margin)):
-        z = slope * margin[row] + intercept
+        m = margin[row]
+        if above == below:
+            z = above * m + intercept
+        else:
+            tail = math.log1p(math.exp(-abs(m)))
+            z = above * (max(m, 0.0) + tail) - below * (max(-m, 0.0) + tail) + intercept
         if z >= 0.0:
             out[row] = 1.0 / (1.0 + math.exp(-z))
         else:

@@ -8,7 +8,6 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
@@ -16,8 +15,10 @@ import numpy as np
 from churn import plain_pickle
 from churn.calibration import Calibration
 from churn.compiled import Floats
+from churn.curve import RiskCurve
 from churn.errors import BundleCorrupt, BundleUnsupported
 from churn.population import Population
+from churn.reliability import Reliability
 from churn.schema import LOOP, Schema
 from churn.trees import FlatTrees
 
@@ -34,6 +35,10 @@ class Model:
         The booster as LightGBM writes it, for the analyst; never parsed online.
     trees, population, calibration
         The same model in the form that scores; no population where there is no loop.
+    curve : RiskCurve
+        From the margin to other horizons.
+    reliability : Reliability
+        How far a probability may be off.
     schema : Schema
         The columns it reads.
     """
@@ -42,6 +47,8 @@ class Model:
     trees: FlatTrees
     population: Population | None
     calibration: Calibration
+    curve: RiskCurve
+    reliability: Reliability
     schema: Schema = LOOP
 
     def columns(self, X: Floats) -> Floats:
@@ -60,11 +67,9 @@ def model_bytes(model: Model) -> bytes:
             "columns": list(model.schema.model_columns),
             "trees": model.trees.to_dict(),
             "population": None if model.population is None else model.population.to_dict(),
-            "calibration": {
-                "method": model.calibration.method,
-                "slope": model.calibration.slope,
-                "intercept": model.calibration.intercept,
-            },
+            "calibration": model.calibration.to_dict(),
+            "curve": model.curve.to_dict(),
+            "reliability": model.reliability.to_dict(),
         },
         buffer,
     )
@@ -74,14 +79,16 @@ def model_bytes(model: Model) -> bytes:
 def golden_bytes(model: Model, X: Floats) -> bytes:
     """The content of `golden.json`: rows of input columns (n, n_inputs) and what they must give."""
     margin, contributions = model.trees.explain(model.columns(X))
+    p = model.calibration.apply(margin)
     rows = [
         {
             "features": [None if np.isnan(number) else float(number) for number in row],
             "probability": float(probability),
+            "curve": [float(number) for number in curve],
             "contributions": [float(number) for number in contribution],
         }
-        for row, probability, contribution in zip(
-            X, model.calibration.apply(margin), contributions, strict=True
+        for row, probability, curve, contribution in zip(
+            X, p, model.curve.probabilities(margin, p), contributions, strict=True
         )
     ]
     return json.dumps({"columns": list(model.schema.names), "rows": rows}).encode()
@@ -99,13 +106,13 @@ def parse_model(file: Path, content: bytes) -> Model:
     """
     try:
         parts = plain_pickle.read(content)
-        schema = Schema.from_dict(parts["schema"]) if "schema" in parts else LOOP
+        schema = Schema.from_dict(parts["schema"])
         if parts["columns"] != list(schema.model_columns):
             raise BundleUnsupported(
                 f"{file}: the model was trained on other features than this version computes; "
                 "train again with this version"
             )
-        trees = FlatTrees(**_of_any_format(parts["trees"]))
+        trees = FlatTrees(**parts["trees"])
         families = (list(schema.model_families), len(schema.families))
         if (trees.families.tolist(), trees.n_families) != families:
             raise BundleUnsupported(f"{file}: the model has other reason families; train again")
@@ -118,6 +125,8 @@ def parse_model(file: Path, content: bytes) -> Model:
             trees=trees,
             population=population,
             calibration=Calibration(**parts["calibration"]),
+            curve=RiskCurve(**parts["curve"]),
+            reliability=Reliability(**parts["reliability"]),
             schema=schema,
         )
     except BundleUnsupported:
@@ -132,15 +141,6 @@ def parse_model(file: Path, content: bytes) -> Model:
         raise BundleCorrupt(
             f"{file} cannot be read ({type(error).__name__}); publish the bundle again"
         ) from error
-
-
-def _of_any_format(trees: dict[str, Any]) -> dict[str, Any]:
-    """The trees' arrays; format 1 had no categorical splits, and its decisions another name."""
-    if "missing_type" not in trees:
-        return trees
-    no_sets = {"set_start": np.zeros(1, dtype=np.int64), "set_words": np.empty(0, dtype=np.int64)}
-    renamed = {name if name != "missing_type" else "decision": trees[name] for name in trees}
-    return renamed | no_sets
 
 
 def check_golden(file: Path, content: bytes, model: Model) -> None:
@@ -162,6 +162,7 @@ def check_golden(file: Path, content: bytes, model: Model) -> None:
         rows = golden["rows"]
         X = np.array([row["features"] for row in rows], dtype=np.float64)
         expected = np.array([row["probability"] for row in rows], dtype=np.float64)
+        curve = np.array([row["curve"] for row in rows], dtype=np.float64)
         explained = np.array([row["contributions"] for row in rows], dtype=np.float64)
         if X.shape != (len(rows), len(model.schema)) or not len(rows):
             raise ValueError
@@ -175,6 +176,7 @@ def check_golden(file: Path, content: bytes, model: Model) -> None:
     probability = model.calibration.apply(margin)
     off = max(
         float(np.max(np.abs(probability - expected))),
+        float(np.max(np.abs(model.curve.probabilities(margin, probability) - curve))),
         float(np.max(np.abs(contributions - explained))),
     )
     if not off <= GOLDEN_TOLERANCE:

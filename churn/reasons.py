@@ -124,7 +124,7 @@ def catalogue(language: Language, schema: Schema = LOOP) -> list[dict[str, Any]]
             "text": rule.words[language],
         }
         for rule in RULES
-        if rule.family in schema.families
+        if schema.loop
     ] + [
         {
             "code": column.family,

@@ -22,6 +22,10 @@ class MatrixScores:
         Position in `STATUSES`; only ``scored`` rows have numbers in the other columns.
     probability, margin : ndarray of float64, shape (n,)
         Calibrated probability of churn in (0, 1); log-odds before calibration. NaN if not scored.
+    curve : ndarray of float64, shape (n, k)
+        Probability of no purchase within each of the model's `curve.days`. NaN if not scored.
+    interval : ndarray of float64, shape (n, 2)
+        Ends of the 95% interval of the probability. NaN if not scored, or not known.
     band : ndarray of int8, shape (n,)
         Position in `BANDS`, -1 if not scored.
     contributions : ndarray of float64, shape (n, n_families), or None
@@ -33,19 +37,41 @@ class MatrixScores:
     status: NDArray[np.int8]
     probability: NDArray[np.float64]
     margin: NDArray[np.float64]
+    curve: NDArray[np.float64]
+    interval: NDArray[np.float64]
     band: NDArray[np.int8]
     contributions: NDArray[np.float64] | None
     base: NDArray[np.float64] | None
 
 
 @dataclass(frozen=True, slots=True)
+class NextPurchase:
+    """When the next purchase is expected, in microseconds since 1970 UTC.
+
+    It comes before `median` as likely as after, and with 80% between `earliest` and `latest`.
+    None where that lies beyond the end of the risk curve.
+    """
+
+    median: int | None
+    earliest: int | None
+    latest: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class CustomerScore:
-    """One customer's score, reasons and suggestion; `as_of` in microseconds since 1970 UTC."""
+    """One customer's score, reasons and suggestion; `as_of` in microseconds since 1970 UTC.
+
+    `risk_curve` has pairs of days after the lead time and the probability of no purchase until
+    then, `interval` the ends of the 95% interval of `churn_probability` where it is known.
+    """
 
     customer_id: str
     status: str
     churn_probability: float | None
+    interval: tuple[float, float] | None
     risk_band: str | None
+    risk_curve: tuple[tuple[int, float], ...]
+    next_purchase: NextPurchase | None
     horizon_days: int
     reasons: tuple[Reason, ...]
     action: Action | None

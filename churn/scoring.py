@@ -1,6 +1,7 @@
 """From features and a bundle to scores: the one path that requests, batches and files share."""
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,15 +11,17 @@ from churn.actions import Action, suggest
 from churn.bundle import Bundle
 from churn.columns import UNSEEN, Raw
 from churn.errors import RequestError, UnknownFeature
-from churn.events import Event, Feed, customer_log
+from churn.events import MICROSECONDS_PER_DAY, Event, Feed, customer_log
 from churn.features import FEATURES, POSITION, FeatureSettings, features, mask_absent_feeds
 from churn.reasons import Reason, reasons
-from churn.scores import BANDS, STATUSES, CustomerScore, MatrixScores
+from churn.scores import BANDS, STATUSES, CustomerScore, MatrixScores, NextPurchase
 from churn.words import Language
 
 __all__ = ["BANDS", "STATUSES", "CustomerScore", "MatrixScores", "Scorer"]
 
+NEXT_PURCHASE_COVERAGE = 0.8
 _SILENCE = POSITION["days_since_last_purchase"]
+_ONE_TIME = POSITION["is_one_time_buyer"]
 # Ratings may count from below zero, and logarithms do; nothing else that is counted or measured.
 _SIGNED = frozenset(f.name for f in FEATURES if f.unit in ("rating", "log days"))
 
@@ -87,12 +90,18 @@ class Scorer:
             margin[scored] = model.trees.margin(columns)
         probability = np.full(len(X), np.nan)
         probability[scored] = model.calibration.apply(margin[scored])
+        curve = np.full((len(X), len(model.curve.days)), np.nan)
+        curve[scored] = model.curve.probabilities(margin[scored], probability[scored])
+        interval = np.full((len(X), 2), np.nan)
+        interval[scored] = model.reliability.interval(
+            probability[scored], self._is_one_time(known[scored])
+        )
         band = np.full(len(X), -1, dtype=np.int8)
         limits = self.bundle.manifest.thresholds
         band[scored] = np.searchsorted(
             [limits.medium, limits.high], probability[scored], side="right"
         )
-        return MatrixScores(status, probability, margin, band, explained, base)
+        return MatrixScores(status, probability, margin, curve, interval, band, explained, base)
 
     def score_events(
         self,
@@ -253,7 +262,11 @@ class Scorer:
         status = STATUSES[scores.status[0]]
         why: tuple[Reason, ...] = ()
         action = None
+        curve: tuple[tuple[int, float], ...] = ()
+        expected = None
         if status == "scored" and scores.contributions is not None:
+            curve = self.risk_curve(scores.curve[0])
+            expected = self.next_purchase(scores.curve, as_of)
             why, action = self.explain_row(
                 X[0],
                 scores.contributions[0],
@@ -265,7 +278,10 @@ class Scorer:
             customer_id=customer_id,
             status=status,
             churn_probability=float(scores.probability[0]) if status == "scored" else None,
+            interval=_known_interval(scores.interval[0]),
             risk_band=BANDS[scores.band[0]] if status == "scored" else None,
+            risk_curve=curve,
+            next_purchase=expected,
             horizon_days=self.bundle.manifest.horizon_days,
             reasons=why,
             action=action,
@@ -279,6 +295,22 @@ class Scorer:
             ),
             features_unseen=unseen,
         )
+
+    def risk_curve(self, curve: NDArray[np.float64]) -> tuple[tuple[int, float], ...]:
+        """Days and probability of no purchase until then, of one row of `MatrixScores.curve`."""
+        layer = self.bundle.model.curve
+        return tuple((int(layer.days[at]), float(curve[at])) for at in layer.shown)
+
+    def next_purchase(self, curve: NDArray[np.float64], as_of: int) -> NextPurchase:
+        """When the next purchase is expected, for one row of `MatrixScores.curve`, shape (1, k)."""
+        start = as_of + self.bundle.manifest.lead_time_days * MICROSECONDS_PER_DAY
+
+        def instant(silent: float) -> int | None:
+            days = float(self.bundle.model.curve.days_until(curve, silent)[0])
+            return None if math.isnan(days) else start + int(days * MICROSECONDS_PER_DAY)
+
+        tail = (1.0 - NEXT_PURCHASE_COVERAGE) / 2.0
+        return NextPurchase(instant(0.5), instant(1.0 - tail), instant(tail))
 
     def explain_row(
         self,
@@ -313,12 +345,21 @@ class Scorer:
         status[silence > self.bundle.manifest.inactivity_days] = STATUSES.index("lapsed")
         return status
 
+    def _is_one_time(self, known: NDArray[np.float64]) -> NDArray[np.bool_]:
+        if not self.schema.loop:
+            return np.zeros(len(known), dtype=np.bool_)
+        return np.asarray(known[:, _ONE_TIME] == 1.0)
+
     def _masked(self, X: NDArray[np.float64], feeds: frozenset[Feed] | None) -> NDArray[np.float64]:
         """The features that both the model and the caller have; the others are missing."""
         known = np.array(X, dtype=np.float64)
         if self.schema.loop:
             mask_absent_feeds(known, self.feeds if feeds is None else feeds & self.feeds)
         return known
+
+
+def _known_interval(ends: NDArray[np.float64]) -> tuple[float, float] | None:
+    return None if np.isnan(ends).any() else (float(ends[0]), float(ends[1]))
 
 
 def _missing(names: Sequence[str]) -> list[str]:

@@ -63,23 +63,24 @@ class Scoring:
         feeds = None if request.feeds is None else frozenset(request.feeds)
         scorer = self._loaded.scorer
         try:
-            if request.features is not None:
+            if request.events is None:
                 started = time.perf_counter()
                 score = scorer.score_features(
                     request.customer_id,
-                    request.features,
+                    request.features or {},
                     as_of,
                     feeds=feeds,
                     max_reasons=request.max_reasons,
                     language=request.language,
                 )
             else:
-                events = to_events(request.events or (), root)
+                events = to_events(request.events, root)
                 started = time.perf_counter()
                 score = scorer.score_events(
                     request.customer_id,
                     events,
                     as_of,
+                    own=request.features,
                     feeds=feeds,
                     max_reasons=request.max_reasons,
                     language=request.language,
@@ -103,15 +104,29 @@ class Scoring:
             metrics.feature_missing.labels(name).inc()
         for name in score.features_out_of_range:
             metrics.feature_out_of_range.labels(name).inc()
+        for name in score.features_unseen:
+            metrics.feature_unseen.labels(name).inc()
 
     def _body(self, score: CustomerScore) -> dict[str, Any]:
         action = score.action
+        expected = score.next_purchase
         return {
             "customer_id": score.customer_id,
             "status": score.status,
             "churn_probability": score.churn_probability,
+            "probability_interval": score.interval
+            and {"low": score.interval[0], "high": score.interval[1]},
             "risk_band": score.risk_band,
             "horizon_days": score.horizon_days,
+            "risk_curve": [
+                {"days": days, "probability": probability} for days, probability in score.risk_curve
+            ],
+            "next_purchase": expected
+            and {
+                "median": _date(expected.median),
+                "earliest": _date(expected.earliest),
+                "latest": _date(expected.latest),
+            },
             "reasons": [
                 {
                     "code": reason.code,
@@ -135,3 +150,7 @@ class Scoring:
             "request_id": self._request_id,
             "warnings": score.warnings,
         }
+
+
+def _date(instant: int | None) -> str | None:
+    return None if instant is None else instants.text(instant)[:10]

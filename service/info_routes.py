@@ -6,6 +6,7 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 
 from churn import actions, reasons
+from churn.schema import LOOP
 from service import contract
 from service.responses import ActionCatalogue, Live, Model, Ready, ReasonCatalogue
 from service.schemas import Language
@@ -44,9 +45,11 @@ async def model(request: Request) -> Response:
     summary="Every reason that may be given",
     tags=["model"],
 )
-async def reason_catalogue(language: LanguageQuery = "en") -> Response:
-    """Codes, families and words."""
-    return _json({"language": language, "reasons": reasons.catalogue(language)})
+async def reason_catalogue(request: Request, language: LanguageQuery = "en") -> Response:
+    """Codes, families and words: the built-in ones, and those of the loaded model's own columns."""
+    loaded = state_of(request).models.current
+    schema = LOOP if loaded is None else loaded.scorer.schema
+    return _json({"language": language, "reasons": reasons.catalogue(language, schema)})
 
 
 @router.get(

@@ -62,6 +62,9 @@ class Metrics:
         self.feature_out_of_range = counter(
             "feature_out_of_range", "Scored customers beyond training's range.", "feature"
         )
+        self.feature_unseen = counter(
+            "feature_unseen", "Customers with a category that training did not meet.", "feature"
+        )
         self.model_info = gauge("model_info", "1 for the model that serves.", "version", "sha256")
         self.model_loaded_timestamp_seconds = gauge(
             "model_loaded_timestamp_seconds", "When the model that serves was loaded."

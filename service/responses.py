@@ -28,8 +28,11 @@ class Reason(_Exact):
     contribution: Annotated[float, Field(description="Group Shapley value, log-odds.")]
     share: Annotated[float, Field(description="Its part of all that raises the risk.")]
     feature: str
-    value: float | None
-    norm: Annotated[float | None, Field(description="The customer's own norm.")]
+    value: Annotated[float | str | None, Field(description="A number, or a category's name.")]
+    norm: Annotated[
+        float | str | None,
+        Field(description="The customer's own norm, or what is usual for a column of your own."),
+    ]
     controllable: bool
     text: str
 
@@ -42,14 +45,45 @@ class Action(_Exact):
     why: str
 
 
+class RiskPoint(_Exact):
+    """A point of the risk curve."""
+
+    days: Annotated[int, Field(description="Days after the lead time.")]
+    probability: Annotated[Probability, Field(description="Of no purchase until then.")]
+
+
+class Interval(_Exact):
+    """The 95% interval of the probability, from how far off earlier dates were."""
+
+    low: Probability
+    high: Probability
+
+
+class NextPurchase(_Exact):
+    """When the next purchase is expected; null beyond the end of the risk curve."""
+
+    median: Annotated[str | None, Field(json_schema_extra={"format": "date"})]
+    earliest: Annotated[
+        str | None,
+        Field(json_schema_extra={"format": "date"}, description="10% have bought by then."),
+    ]
+    latest: Annotated[
+        str | None,
+        Field(json_schema_extra={"format": "date"}, description="90% have bought by then."),
+    ]
+
+
 class Score(_Exact):
     """One customer's answer. Only `scored` has a probability."""
 
     customer_id: str
     status: Status
     churn_probability: Probability | None
+    probability_interval: Interval | None
     risk_band: Band | None
     horizon_days: int
+    risk_curve: list[RiskPoint]
+    next_purchase: NextPurchase | None
     reasons: list[Reason]
     action: Action | None
     model_version: str

@@ -43,6 +43,8 @@ Label = Annotated[str, Field(min_length=1, max_length=128, pattern=NO_CONTROL_CH
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
 NotNegative = Annotated[float, Field(allow_inf_nan=False, ge=0, le=LARGEST_NUMBER)]
 # Strict mode would ask for the enum's own instances, which JSON cannot hold.
+# A number first: nearly all are, and what is tried first is what a wrong value is told of.
+FeatureValue = Annotated[Number | Label, Field(union_mode="left_to_right")]
 KindName = Annotated[Kind, Field(strict=False)]
 FeedName = Annotated[Feed, Field(strict=False)]
 Language = Literal["en", "ru"]
@@ -86,7 +88,10 @@ class EventInput(_Strict):
 
 
 class ScoreRequest(_Strict):
-    """One customer: the events of the observation window, or ready features."""
+    """One customer: the events of the observation window, ready features, or both.
+
+    Beside `events`, `features` holds only what no event tells: the model's columns of your own.
+    """
 
     customer_id: Annotated[
         Identifier, Field(description="Opaque; never a name, an e-mail or a phone number.")
@@ -101,8 +106,11 @@ class ScoreRequest(_Strict):
         Field(description="The whole history in the observation window, in any order."),
     ] = None
     features: Annotated[
-        dict[str, Number | None] | None,
-        Field(description="Named as in `GET /v1/model`; a missing one is missing, not zero."),
+        dict[str, FeatureValue | None] | None,
+        Field(
+            description="Named as in `GET /v1/model`: a number, or the name of a category where it "
+            "has categories. A missing one is missing, not zero."
+        ),
     ] = None
     feeds: Annotated[
         list[FeedName] | None,

@@ -108,12 +108,6 @@ def score_request(
             "available; send the customer's `events`, or the `features` named by GET /v1/model.",
             (FieldError(root, "nothing_to_score"),),
         )
-    if request.events is not None and request.features is not None:
-        raise invalid_field(
-            f"{root or 'The body'} has both `events` and `features`; send one of the two.",
-            root,
-            "both_forms",
-        )
     if request.features is not None:
         _check_features(request.features, feature_names, root)
     return request
@@ -162,9 +156,7 @@ def nearest(name: str, known: Collection[str]) -> str | None:
     return near[0] if near else None
 
 
-def _check_features(
-    features: dict[str, float | None], feature_names: Collection[str], root: str
-) -> None:
+def _check_features(features: Collection[str], feature_names: Collection[str], root: str) -> None:
     unknown = [
         (position, name) for position, name in enumerate(features, 1) if name not in feature_names
     ]
@@ -181,7 +173,7 @@ def _check_features(
 
 
 def _problem(error: ValidationError, root: str, feature_names: Collection[str]) -> Problem:
-    details = error.errors(include_input=False, include_url=False)
+    details = _once_each(error.errors(include_input=False, include_url=False))
     known = FIELD_NAMES | set(feature_names)
     errors, sentences = [], []
     for detail in details[:MAX_ERRORS]:
@@ -190,6 +182,17 @@ def _problem(error: ValidationError, root: str, feature_names: Collection[str]) 
         errors.append(FieldError(pointer, fault))
         sentences.append(f"{pointer or 'The body'} {sentence}")
     return Problem(INVALID_FIELD, sentences[0] + _more(len(details)), errors)
+
+
+def _once_each(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """One fault per feature: pydantic tells one for each type that its value might have had."""
+    kept: dict[tuple[int | str, ...], ErrorDetails] = {}
+    for detail in details:
+        place = detail["loc"][:2] if detail["loc"][:1] == ("features",) else detail["loc"]
+        # A value of one of the types, but out of its limits, is the nearest to what was meant.
+        if place not in kept or not detail["type"].endswith("_type"):
+            kept[place] = detail
+    return list(kept.values())
 
 
 def _describe(detail: ErrorDetails) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from churn.columns import Column
+from churn.compiled import Booleans
 from churn.manifest import Manifest
 from churn.registry import Registry
 from tests.support import NOW
@@ -46,8 +47,10 @@ def fitted_with_own_columns() -> tuple[Fitted, Snapshots, Snapshots, Manifest, d
         ingested = ingest(config, Path(folder) / "work", now_us=instant(NOW), n_buckets=2)
         calendar = Calendar.of(config, ingested)
         dates = calendar.training_dates(ingested.complete_until)[-5:]
-        snapshots = with_own(collect(ingested, dates, config.problem), seed=1)
-        reference = with_own(collect(ingested, [ingested.complete_until], config.problem), seed=2)
+        rows = collect(ingested, dates, config.problem)
+        snapshots = with_own(rows, rows.is_churn, seed=1)
+        rows = collect(ingested, [ingested.complete_until], config.problem)
+        reference = with_own(rows, np.arange(len(rows)) % 10 == 0, seed=2)
         fitted = fit(
             snapshots,
             reference,
@@ -68,13 +71,13 @@ def bundle_with_own_columns(root: Path) -> Path:
     return path
 
 
-def with_own(rows: Snapshots, seed: int) -> Snapshots:
-    """Rows with own columns that lean towards the outcome; `odd` plans are rare, some missing."""
+def with_own(rows: Snapshots, leaning: Booleans, seed: int) -> Snapshots:
+    """Rows with own columns that tell who leans towards leaving; `odd` plans are rare."""
     rng = np.random.default_rng(seed)
     n = len(rows)
-    plan = np.where(rng.random(n) < 0.3 + 0.5 * rows.is_churn, 4.0, rng.integers(1, 3, n))
+    plan = np.where(rng.random(n) < 0.2 + 0.6 * leaning, 4.0, rng.integers(1, 3, n))
     plan[rng.permutation(n)[:3]] = 3.0
-    calls = rng.poisson(1 + 3 * rows.is_churn).astype(np.float64)
+    calls = rng.poisson(1 + 3 * leaning).astype(np.float64)
     stars = rng.integers(1, 6, n).astype(np.float64)
     own = np.column_stack([plan, calls, stars])
     own[rng.random((n, 3)) < 0.1] = np.nan

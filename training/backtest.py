@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from churn.features import FEATURE_NAMES
 from training.baselines import BaselineData, predict_baselines
+from training.boost import Boosted
 from training.calendar import Calendar, date_of, instant
 from training.calibrate import Dated
 from training.config import Config
-from training.fit import Boosted, Fitted, check_enough, fit, predict
+from training.fit import Fitted, check_enough, fit, predict
 from training.ingest import Ingested, ingest
 from training.metrics import evaluate
 from training.progress import Progress, Silent
@@ -176,6 +177,7 @@ def judge(
         BaselineData(test.X, FEATURE_NAMES, test.is_churn),
         config.problem.horizon_days,
         config.training.seed,
+        progress,
     )
     return Judged(test, probabilities, fitted, _summary(learnt))
 

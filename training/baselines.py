@@ -18,6 +18,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from churn.errors import TooLittleData
 from training import bgnbd
+from training.progress import Progress, Silent
 
 RECENCY = ("days_since_last_purchase",)
 RFM = ("days_since_last_purchase", "purchase_days_total", "average_cheque", "tenure_days")
@@ -156,7 +157,11 @@ BASELINES: dict[str, Callable[[int, int], Baseline]] = {
 
 
 def predict_baselines(
-    train: BaselineData, test: BaselineData, horizon_days: int, seed: int
+    train: BaselineData,
+    test: BaselineData,
+    horizon_days: int,
+    seed: int,
+    progress: Progress | None = None,
 ) -> dict[str, Floats]:
     """Churn probabilities of every baseline for the test rows.
 
@@ -167,6 +172,8 @@ def predict_baselines(
     horizon_days : int
         Length of the outcome window.
     seed : int
+    progress : Progress, optional
+        Told of each baseline.
 
     Returns
     -------
@@ -182,10 +189,13 @@ def predict_baselines(
         raise TooLittleData(
             "every training row has the same outcome: choose another problem.horizon_days"
         )
-    return {
-        name: np.clip(make(horizon_days, seed).fit(train).predict(test), 0.0, 1.0)
-        for name, make in BASELINES.items()
-    }
+    progress = progress or Silent()
+    progress.stage("fitting the baselines", len(BASELINES))
+    predicted = {}
+    for name, make in BASELINES.items():
+        predicted[name] = np.clip(make(horizon_days, seed).fit(train).predict(test), 0.0, 1.0)
+        progress.advance()
+    return predicted
 
 
 def histories(X: Floats, names: tuple[str, ...]) -> tuple[Floats, Floats, Floats]:

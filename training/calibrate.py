@@ -1,27 +1,30 @@
-"""Choose the calibration by evidence on later dates; "none" is a candidate, and often the best.
+"""Choose the number of trees and the calibration by evidence on later dates.
 
-For each of the latest labelled dates, a booster is fitted on labels that had ended by then and
-scores that date: rows that fitted nothing. Platt's map fitted on one such date must beat no map at
-all on the next. If it does, the published booster leaves the last date out and the map is fitted
-on it; if not, the booster learns from everything and its probabilities are left as they are.
+For each of the latest labelled dates a booster is fitted on labels that had ended by then and
+scores that date: rows that fitted nothing of it. More trees than the fewest are kept only if they
+surely lowered the log loss, and on each of these dates: one date's base rate misleads. Then the
+maps compete by the same rule, each fitted on the dates before the one that it is judged on. "None"
+is the simplest and often the best. The map that wins is fitted on all of these dates, on margins of
+boosters that had not seen them, so the published booster need not leave any label out.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from churn.calibration import Calibration
-from churn.compiled import Booleans
-from training.calendar import CALIBRATION_DATES, moment
+from churn.compiled import Booleans, Floats
+from training.boost import STAGES
+from training.calendar import CALIBRATION_DATES
+from training.maps import MAPS
 from training.snapshots import Snapshots
 
 MIN_ROWS = 500
-
-Floats = NDArray[np.float64]
+MIN_DATES = 2
+RESAMPLES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,10 @@ class Dated:
         Microseconds since 1970-01-01 UTC.
     is_churn, is_one_time : ndarray of bool, shape (n,)
         What became of the customers, and whether they had bought on one day only.
-    probability : ndarray of float64, shape (n,)
-        Before any calibration.
+    next_purchase_days : ndarray of float64, shape (n,)
+        As in `Snapshots`.
+    margin : ndarray of float64, shape (n,)
+        Log-odds at the chosen number of trees, before calibration.
     customer_id : ndarray of object, shape (n,)
         Identifiers.
     """
@@ -43,31 +48,34 @@ class Dated:
     as_of: int
     is_churn: Booleans
     is_one_time: Booleans
-    probability: Floats
+    next_purchase_days: Floats
+    margin: Floats
     customer_id: NDArray[np.object_]
+
+    @property
+    def probability(self) -> Floats:
+        """Before any calibration, shape (n,)."""
+        return Calibration().apply(self.margin)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The chosen calibration.
+    """What the later dates said.
 
     Attributes
     ----------
+    n_trees : int
+        How many trees to keep.
     calibration : Calibration
         The map.
-    held_out : frozenset of int
-        Snapshot dates whose rows fitted the map and must not fit the booster.
-    labels_end_by : int
-        The booster may learn from labels that end by then.
     evidence : str
         Why, with the figures.
     earlier : tuple of Dated
         The dates that told, newest first.
     """
 
+    n_trees: int
     calibration: Calibration
-    held_out: frozenset[int]
-    labels_end_by: int
     evidence: str
     earlier: tuple[Dated, ...] = field(default=(), compare=False)
 
@@ -79,7 +87,7 @@ def choose(
     *,
     seed: int,
 ) -> Choice:
-    """Choose between no map and Platt's.
+    """Choose the number of trees, then among no map, Platt's, the beta map and the isotonic one.
 
     Parameters
     ----------
@@ -88,84 +96,131 @@ def choose(
     window : int
         Lead time and horizon together, in microseconds.
     margins : callable
-        Given a date and rows, their log-odds by a booster whose labels had ended by that date.
+        Given a date and rows, their log-odds, shape (n, n_stages), by a booster whose labels had
+        ended by that date.
     seed : int
         Of the bootstrap.
     """
-    everything = max(snapshots.dates) + window
-    none = Choice(Calibration(), frozenset(), everything, "")
-    held: list[tuple[int, Floats, NDArray[np.bool_]]] = []
-    earlier: list[Dated] = []
+    rows, staged = _later_dates(snapshots, window, margins)
+    if len(rows) < MIN_DATES:
+        return Choice(
+            STAGES[0],
+            Calibration(),
+            "none: too few later dates to compare calibrations on",
+            tuple(_dated(there, m[:, 0]) for there, m in zip(rows, staged, strict=True)),
+        )
+    stage, trees = _fewest_trees(rows, staged, seed)
+    earlier = tuple(_dated(there, m[:, stage]) for there, m in zip(rows, staged, strict=True))
+    if len(earlier) < CALIBRATION_DATES:
+        calibration, maps = Calibration(), "none: too few later dates to compare calibrations on"
+    else:
+        calibration, maps = _compete(earlier, seed)
+    return Choice(STAGES[stage], calibration, f"{maps}. {trees}", earlier)
+
+
+def _dated(rows: Snapshots, margin: Floats) -> Dated:
+    return Dated(
+        as_of=int(rows.as_of[0]),
+        is_churn=rows.is_churn,
+        is_one_time=rows.is_one_time,
+        next_purchase_days=rows.next_purchase_days,
+        margin=np.ascontiguousarray(margin),
+        customer_id=rows.customer_id,
+    )
+
+
+def _later_dates(
+    snapshots: Snapshots, window: int, margins: Callable[[int, Snapshots], Floats]
+) -> tuple[list[Snapshots], list[Floats]]:
+    """The latest dates that a booster could be made for, newest first, and what it said there."""
+    rows: list[Snapshots] = []
+    staged: list[Floats] = []
     date = max(snapshots.dates)
-    for _ in range(CALIBRATION_DATES):
+    while len(rows) < CALIBRATION_DATES:
         before = snapshots.where(snapshots.as_of + window <= date)
         there = snapshots.at(date)
         if min(len(before), len(there)) < MIN_ROWS or _one_sided(before) or _one_sided(there):
             break
-        margin = margins(date, there)
-        held.append((date, margin, there.is_churn))
-        earlier.append(
-            Dated(
-                date,
-                there.is_churn,
-                there.is_one_time,
-                Calibration().apply(margin),
-                there.customer_id,
-            )
-        )
-        ended = [known for known in snapshots.dates if known + window <= date]
-        date = max(ended)
-    none = replace(none, earlier=tuple(earlier))
-    if len(held) < CALIBRATION_DATES:
-        return _because(none, "none: too few labelled dates to compare calibrations on")
+        rows.append(there)
+        staged.append(margins(date, there))
+        date = max(before.dates)
+    return rows, staged
 
-    # Newest first: each date but the oldest is judged with the map of the one before it.
-    gains = []
-    for (_, margin, is_churn), (_, past_margin, past_is_churn) in pairwise(held):
-        mapped = _platt(past_margin, past_is_churn)
-        gains.append(_losses(margin, is_churn, Calibration()) - _losses(margin, is_churn, mapped))
-    gain = float(np.mean([part.mean() for part in gains]))
+
+def _fewest_trees(
+    rows: Sequence[Snapshots], staged: Sequence[Floats], seed: int
+) -> tuple[int, str]:
+    """The stage that lost least among those that surely beat the fewest trees, and the figures."""
+    losses = [
+        [_losses(m[:, at], there.is_churn) for there, m in zip(rows, staged, strict=True)]
+        for at in range(len(STAGES))
+    ]
+    verdicts = [_gain(losses[0], richer, seed) for richer in losses]
+    best = max(range(len(STAGES)), key=lambda at: verdicts[at].mean if verdicts[at].sure else 0.0)
+    changes = ", ".join(
+        f"{n} {-verdict.mean:+.4f}" for n, verdict in zip(STAGES[1:], verdicts[1:], strict=True)
+    )
+    return best, (
+        f"{STAGES[best]} trees: change of the log loss on {len(rows)} later dates against "
+        f"{STAGES[0]} trees: {changes}"
+    )
+
+
+def _compete(earlier: Sequence[Dated], seed: int) -> tuple[Calibration, str]:
+    """The simplest map that no richer one surely beats, and the figures."""
+    loss = {name: _out_of_time(name, earlier) for name in MAPS}
+    best, figures = "none", []
+    for name in list(MAPS)[1:]:
+        gain = _gain(loss[best], loss[name], seed)
+        verdict = "kept" if gain.sure else "dropped"
+        figures.append(f"{name} {-gain.mean:+.4f} against {best} ({-gain.low:+.4f}), {verdict}")
+        if gain.sure:
+            best = name
+    margin = np.concatenate([one.margin for one in earlier])
+    is_churn = np.concatenate([one.is_churn for one in earlier])
+    return MAPS[best](margin, is_churn), (
+        f"{best}: change of the log loss on {len(earlier) - 1} later dates by {'; '.join(figures)} "
+        "(in brackets the bound at 97.5%; kept if that is below zero and each date agrees)"
+    )
+
+
+class _Gain(NamedTuple):
+    """Mean fall of the log loss over dates, its 2.5% bound, and whether it is beyond doubt."""
+
+    mean: float
+    low: float
+    sure: bool
+
+
+def _gain(simple: Sequence[Floats], rich: Sequence[Floats], seed: int) -> _Gain:
+    gains = [old - new for old, new in zip(simple, rich, strict=True)]
     rng = np.random.default_rng(seed)
     resampled = [
         float(np.mean([part[rng.integers(len(part), size=len(part))].mean() for part in gains]))
-        for _ in range(500)
+        for _ in range(RESAMPLES)
     ]
     low = float(np.quantile(resampled, 0.025))
-    figures = (
-        f"on {len(gains)} later date(s) Platt's map changed the log loss by {-gain:+.4f} "
-        f"(at 95% by {-low:+.4f} or better)"
-    )
-    if gain <= 0.0:
-        return _because(none, f"none: {figures}, no gain")
-    if low <= 0.0:
-        return _because(none, f"none: {figures}, which may be chance")
-    worse = [date for (date, _, _), part in zip(held, gains, strict=False) if part.mean() <= 0.0]
-    if worse:
-        dates = ", ".join(f"{moment(date):%Y-%m-%d}" for date in sorted(worse))
-        return _because(none, f"none: {figures}, but raised it on {dates}")
-    latest, margin, is_churn = held[0]
-    return Choice(
-        _platt(margin, is_churn),
-        frozenset({latest}),
-        latest,
-        f"Platt: {figures}, and lowered it on each",
-        tuple(earlier),
-    )
+    sure = low > 0.0 and all(part.mean() > 0.0 for part in gains)
+    return _Gain(float(np.mean([part.mean() for part in gains])), low, sure)
 
 
-def _because(choice: Choice, evidence: str) -> Choice:
-    return replace(choice, evidence=evidence)
+def _out_of_time(name: str, earlier: Sequence[Dated]) -> list[Floats]:
+    """Losses on each date but the oldest, by the map that all dates before it give."""
+    losses = []
+    for at in range(len(earlier) - 1):
+        before = earlier[at + 1 :]
+        fitted = MAPS[name](
+            np.concatenate([one.margin for one in before]),
+            np.concatenate([one.is_churn for one in before]),
+        )
+        losses.append(_losses(earlier[at].margin, earlier[at].is_churn, fitted))
+    return losses
 
 
 def _one_sided(rows: Snapshots) -> bool:
     return bool(rows.is_churn.all() or not rows.is_churn.any())
 
 
-def _platt(margin: Floats, is_churn: NDArray[np.bool_]) -> Calibration:
-    model = LogisticRegression(C=np.inf).fit(margin[:, None], is_churn)
-    return Calibration("platt", float(model.coef_[0, 0]), float(model.intercept_[0]))
-
-
-def _losses(margin: Floats, is_churn: NDArray[np.bool_], calibration: Calibration) -> Floats:
-    p = calibration.apply(margin)
+def _losses(margin: Floats, is_churn: Booleans, calibration: Calibration | None = None) -> Floats:
+    p = (calibration or Calibration()).apply(np.ascontiguousarray(margin))
     return -np.log(np.maximum(np.where(is_churn, p, 1.0 - p), 1e-15))

@@ -76,6 +76,10 @@ class Ingested:
         """Events of the customers of bucket `k`, in canonical order, without repeats."""
         return sorted_buckets.read(_bucket_path(self.events_dir, k))
 
+    def categories(self, k: int) -> list[str]:
+        """Names of the categories that bucket `k` counts from 0."""
+        return sorted_buckets.category_names(_bucket_path(self.events_dir, k))
+
     @property
     def rejected(self) -> int:
         """Number of rows that are no events."""
@@ -178,7 +182,7 @@ def ingest(
             where = f"{config.path}: [events] query"
             mapped = describe(connection, config.events.query, where)
             progress.stage("reading events")
-            n_rows = _deal(connection, mapped, config, dealt, now_us, n_buckets)
+            n_rows = _deal(connection, mapped, config, dealt, now_us, n_buckets, progress)
         if n_rows == 0:
             raise DataError(f"{config.path}: [events] query gives no rows")
         progress.stage("sorting events", n_buckets)
@@ -258,6 +262,7 @@ def _deal(
     dealt: Path,
     now_us: int,
     n_buckets: int,
+    progress: Progress,
 ) -> int:
     """Run the query once and write each row to its bucket's files; return the number of rows."""
 
@@ -270,7 +275,13 @@ def _deal(
             ) from None
 
     events_sql = mapped.events_sql(config.events.timezone, now_us)
-    return deal(batches(), dealt, n_buckets)
+    return deal(_counted(batches(), progress), dealt, n_buckets)
+
+
+def _counted(batches: Iterator[pa.RecordBatch], progress: Progress) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield batch
+        progress.advance(batch.num_rows)
 
 
 def _finish(

@@ -35,8 +35,8 @@ class Bootstrap:
     probabilities : mapping of str to array_like, shape (n,)
         Churn probabilities of each model for the same rows.
     seed : int
-    repeats : int
-        Resamples of customers with replacement.
+    repeats : int, optional
+        Resamples of customers with replacement; `enough_repeats` by default.
     customer_id : array_like, shape (n,), optional
         Whose row it is; every row is another customer's by default.
     as_of : array_like, shape (n,), optional
@@ -53,12 +53,13 @@ class Bootstrap:
         probabilities: Mapping[str, ArrayLike],
         *,
         seed: int,
-        repeats: int = 1000,
+        repeats: int | None = None,
         customer_id: ArrayLike | None = None,
         as_of: ArrayLike | None = None,
     ) -> None:
         pairs = [checked(is_churn, row) for row in probabilities.values()]
         n = len(pairs[0][0])
+        repeats = enough_repeats(n) if repeats is None else repeats
         customers = _codes(np.arange(n) if customer_id is None else customer_id)
         date = np.zeros(n, dtype=np.int64) if as_of is None else _codes(as_of)
         n_customers = int(customers.max()) + 1
@@ -95,8 +96,16 @@ class Bootstrap:
         }
 
 
+def enough_repeats(n: int) -> int:
+    """How many resamples of n rows are enough: 1,000, and fewer of more than 40,000 rows.
+
+    The intervals of a large test are narrow anyway: patience is worth more than their third digit.
+    """
+    return max(200, min(1000, 40_000_000 // n))
+
+
 def compare(
-    is_churn: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, *, seed: int, repeats: int = 1000
+    is_churn: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, *, seed: int, repeats: int | None = None
 ) -> dict[str, Interval | None]:
     """Paired bootstrap intervals of the difference a - b in ROC AUC and log loss.
 
@@ -112,7 +121,7 @@ def compare(
 
 
 def intervals(
-    is_churn: ArrayLike, probability: ArrayLike, *, seed: int, repeats: int = 1000
+    is_churn: ArrayLike, probability: ArrayLike, *, seed: int, repeats: int | None = None
 ) -> dict[str, Interval | None]:
     """Bootstrap intervals of one model's ROC AUC and log loss. See `Bootstrap`."""
     return Bootstrap(is_churn, {"a": probability}, seed=seed, repeats=repeats).of("a")

@@ -6,6 +6,7 @@ on an order (calibration bins, the top decile) is averaged over the orders that 
 no figure depends on how the rows happened to be sorted.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -124,21 +125,33 @@ def reliability_bins(
     probability : array_like of float, shape (n,)
     bins : int
         At most this many; no more than there are customers.
-
-    References
-    ----------
-    Wilson (1927), "Probable inference, the law of succession, and statistical inference".
     """
     y, p = checked(is_churn, probability)
     churners, expected, counts = _bin_sums(y, p, bins)
     out = []
-    for churned, mean, count in zip(churners / counts, expected / counts, counts, strict=True):
-        centre = (churned + Z_95**2 / (2 * count)) / (1 + Z_95**2 / count)
-        spread = np.sqrt(churned * (1 - churned) / count + Z_95**2 / (4 * count**2))
-        half = Z_95 / (1 + Z_95**2 / count) * spread
-        low, high = max(0.0, centre - half), min(1.0, centre + half)
-        out.append(ReliabilityBin(int(count), float(mean), float(churned), float(low), float(high)))
+    for churned, mean, count in zip(churners, expected / counts, counts, strict=True):
+        rate = float(churned / count)
+        out.append(ReliabilityBin(int(count), float(mean), rate, *wilson(churned, count)))
     return out
+
+
+def wilson(churners: float, customers: float) -> tuple[float, float]:
+    """95% interval of a churn rate, in [0, 1]; a fraction of a churner is what ties leave.
+
+    References
+    ----------
+    Wilson (1927), "Probable inference, the law of succession, and statistical inference".
+
+    Examples
+    --------
+    >>> [round(end, 4) for end in wilson(0, 10)]
+    [0.0, 0.2775]
+    """
+    rate, z2 = churners / customers, Z_95**2
+    centre = (rate + z2 / (2 * customers)) / (1 + z2 / customers)
+    spread = math.sqrt(rate * (1 - rate) / customers + z2 / (4 * customers**2))
+    half = Z_95 / (1 + z2 / customers) * spread
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def ece_floor(probability: ArrayLike, seed: int, repeats: int = 400) -> EceFloor:

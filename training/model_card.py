@@ -8,7 +8,10 @@ Model Reporting".
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from training.report_data import MODEL, Findings, ReportData, label
+from training.findings import MODEL, Findings, label
+from training.groups import Group
+from training.html import number
+from training.report_data import ReportData
 
 NOT_FOR = (
     "Decisions about a person other than how to serve them: credit, price, access, employment.",
@@ -37,41 +40,61 @@ def render(data: ReportData) -> str:
     blocks = (
         f"# Model card: {data.model_version}",
         f"**What it answers.** How probable is it that {data.target}? A calibrated probability "
-        "per customer, with the families of reasons that moved it.",
+        "per customer, with the kinds of reasons that moved it.",
+        "" if data.grade is None else f"**Grade {data.grade.letter}.** {data.grade.sentence}",
         f"**How good.** {found.headline()}",
-        "## Data",
-        _bullets(data.usability),
-        _calendar(data),
-        f"Data fingerprint `{data.data_fingerprint or '-'}`; trained "
-        f"{data.created_at:%Y-%m-%d %H:%M} UTC.",
-        f"## Quality on {own.n:,} customers it had not seen",
-        _metrics(found),
-        f"{own.churn_rate:.1%} of them left. Intervals are 95%, over customers. Log loss, Brier "
-        "and ECE: lower is better.",
-        _stages(found),
-        "## Calibration",
-        f"Layer: {data.calibration}. ECE {own.ece:.3f}; a perfect model of this size shows "
-        f"{found.floor.mean:.3f} by chance (95%: {found.floor.p95:.3f}).",
-        _bands(found),
         "## Intended use",
         "Ordering retention work and estimating what is at stake, by people or systems that know "
         "the reasons shown are evidence, not proof of a cause.",
         "Not for:",
-        _bullets(line.format(inactivity_days=data.inactivity_days) for line in NOT_FOR),
-        "## Limits",
+        _bullets(_not_for(data)),
+        "## Data",
         _bullets(
-            (
-                "The test covers the dates above; a season or a shock that the log does not hold "
-                "is unknown to it. Watch the churn rate: when it moves, the probabilities lag.",
-                f"A buyer who returns after {data.horizon_days} days counts as having left.",
-                *data.cautions,
-            )
+            line for what in (data.usability, data.own) if what is not None for line in what.lines()
         ),
+        _calendar(data),
+        f"Data fingerprint `{data.data_fingerprint or '-'}`; trained "
+        f"{data.created_at:%Y-%m-%d %H:%M} UTC, seed {data.seed}.",
+        f"## Quality on {own.n:,} customers it had not seen",
+        _metrics(found),
+        f"{own.churn_rate:.1%} of them left. In brackets 95% intervals over customers. Log loss, "
+        "Brier and ECE: lower is better.",
+        _parts("as of", found.dates if len(found.dates) > 1 else ()),
+        _parts("favourite category", found.categories),
+        "## Calibration",
+        f"Layer: {data.calibration}. ECE {own.ece:.3f}; a perfect model of this size shows "
+        f"{found.floor.mean:.3f} by chance (95%: {found.floor.p95:.3f}).",
+        _parts("customers", found.stages),
+        _bands(found),
+        _gates(data),
+        "## Limits",
+        _bullets(_limits(data)),
     )
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
+def _not_for(data: ReportData) -> list[str]:
+    lines = [NOT_FOR[0], *NOT_FOR[2:]]
+    if data.inactivity_days is not None:
+        lines.insert(1, NOT_FOR[1].format(inactivity_days=data.inactivity_days))
+    return lines
+
+
+def _limits(data: ReportData) -> list[str]:
+    lines = list(data.cautions)
+    if data.horizon_days is not None:
+        lines = [
+            "The test covers the dates above; a season or a shock that the log does not hold is "
+            "unknown to it. Watch the churn rate: when it moves, the probabilities lag.",
+            f"A buyer who returns after {data.horizon_days} days counts as having left.",
+            *lines,
+        ]
+    return lines or ["It knows only what the rows that it learnt from tell."]
+
+
 def _calendar(data: ReportData) -> str:
+    if not data.calendar:
+        return ""
     rows = []
     for role in dict.fromkeys(s.role for s in data.calendar):
         chosen = [s for s in data.calendar if s.role == role]
@@ -82,31 +105,52 @@ def _calendar(data: ReportData) -> str:
 
 
 def _metrics(found: Findings) -> str:
-    rows = []
-    for name, m in found.metrics.items():
-        auc, loss = found.intervals[name]["roc_auc"], found.intervals[name]["log_loss"]
-        rows.append(
-            (
-                label(name),
-                _number(m.roc_auc) + (f" [{auc.low:.3f}, {auc.high:.3f}]" if auc else ""),
-                _number(m.pr_auc),
-                _number(m.log_loss) + (f" [{loss.low:.3f}, {loss.high:.3f}]" if loss else ""),
-                _number(m.brier),
-                _number(m.ece),
-                _number(m.top_decile_lift, 2),
-            )
+    rows = [
+        (
+            label(name),
+            number(m.roc_auc, found.intervals[name]["roc_auc"]),
+            number(m.pr_auc),
+            number(m.log_loss, found.intervals[name]["log_loss"]),
+            number(m.brier),
+            number(m.ece),
+            "-" if m.top_decile_lift is None else f"{m.top_decile_lift:.2f}",
         )
+        for name, m in found.metrics.items()
+    ]
     return _table(("model", "ROC AUC", "PR AUC", "log loss", "Brier", "ECE", "lift"), rows)
 
 
-def _stages(found: Findings) -> str:
-    return _table(
-        ("customers", "n", "left", "ROC AUC", "log loss"),
-        [
-            (stage, f"{m.n:,}", f"{m.churn_rate:.1%}", _number(m.roc_auc), _number(m.log_loss))
-            for stage, m in found.by_stage.items()
-        ],
-    )
+def _parts(head: str, groups: Iterable[Group]) -> str:
+    rows = [
+        (
+            part.name,
+            f"{part.metrics.n:,}",
+            f"{part.churn_rate.value:.1%} [{part.churn_rate.low:.1%}, {part.churn_rate.high:.1%}]",
+            f"{part.predicted:.1%}",
+            number(part.metrics.roc_auc, part.roc_auc),
+            number(part.metrics.log_loss, part.log_loss),
+            number(part.metrics.ece),
+        )
+        for part in groups
+    ]
+    head_of = (head, "n", "left", "expected", "ROC AUC", "log loss", "ECE")
+    return _table(head_of, rows) if rows else ""
+
+
+def _gates(data: ReportData) -> str:
+    if not data.gates:
+        return ""
+    rows = [
+        (
+            gate.name,
+            gate.outcome.value,
+            "-" if gate.figure is None else f"{gate.figure:.4g}",
+            f"{gate.limit:.4g}",
+            gate.sentence,
+        )
+        for gate in data.gates
+    ]
+    return "## Gates\n\n" + _table(("gate", "result", "measured", "limit", "found"), rows)
 
 
 def _bands(found: Findings) -> str:
@@ -120,13 +164,18 @@ def _bands(found: Findings) -> str:
     )  # fmt: skip
 
 
-def _number(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
+    safe = [[_in_cell(cell) for cell in row] for row in rows]
+    lines = [head, ["---"] * len(head), *safe]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _in_cell(text: str) -> str:
+    """A log's own names must neither end a cell nor become markup."""
+    plain = " ".join(text.split())
+    for sign in "\\|<>`*_":
+        plain = plain.replace(sign, f"\\{sign}")
+    return plain.replace("](", "]\\(")
 
 
 def _bullets(lines: Iterable[str]) -> str:

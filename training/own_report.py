@@ -68,7 +68,7 @@ class OwnReport:
             "rows": self.rows,
             "accepted": self.accepted,
             "quarantined": dict(self.quarantined),
-            "advice": {reason: _advice(reason) for reason in self.quarantined},
+            "advice": {reason: advice(reason) for reason in self.quarantined},
             "customers": self.customers,
             "matched_customers": self.matched,
             "coverage": self.matched / max(self.log_customers, 1),
@@ -85,7 +85,7 @@ class OwnReport:
         return [
             f"[features] {self.rows:,} rows: {self.accepted:,} usable of {self.customers:,} "
             f"customers, {self.rejected:,} quarantined",
-            *(f"  {n:,} {reason} ({_advice(reason)})" for reason, n in self.quarantined.items()),
+            *(f"  {n:,} {reason} ({advice(reason)})" for reason, n in self.quarantined.items()),
             f"  {self.matched:,} of the log's {self.log_customers:,} customers ({share:.0%}) "
             "have a row",
             *(
@@ -108,7 +108,8 @@ class OwnReport:
         ]
 
 
-def _advice(reason: str) -> str:
+def advice(reason: str) -> str:
+    """What to do about rows of `[features]` that were rejected for a reason."""
     known = _ADVICE.get(reason)
     if known is not None:
         return known

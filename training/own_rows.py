@@ -241,7 +241,9 @@ def _values(dealt: Path, k: int, columns: tuple[Column, ...]) -> _Values:
             values = table.column(f"own_{at}")
             known[at] = len(values) - values.null_count
             if column.kind == "categorical":
-                categories[at] = set(pc.unique(values).drop_null().to_pylist())
+                # One more than can be told apart is enough to know that there are too many.
+                names = pc.unique(values).drop_null().slice(0, MOST_CATEGORIES + 1)
+                categories[at] = set(names.to_pylist())
     return _Values(known, categories)
 
 
@@ -257,9 +259,9 @@ def _coded(columns: tuple[Column, ...], seen: list[_Values], where: str) -> tupl
         names = sorted(set[str]().union(*(part.categories[at] for part in seen)))
         if len(names) > MOST_CATEGORIES:
             raise DataError(
-                f"{where}: column {column.name!r} has {len(names):,} categories, at most "
-                f"{MOST_CATEGORIES:,} can be told apart: group them in the query, or declare "
-                f'kind = "numeric" if they are numbers'
+                f"{where}: column {column.name!r} has more than {MOST_CATEGORIES:,} categories, "
+                "too many to tell apart: group them in the query, or declare "
+                'kind = "numeric" if they are numbers'
             )
         codes = tuple(range(1, len(names) + 1))
         coded.append(column.replaced(categories=tuple(names), codes=codes))

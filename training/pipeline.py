@@ -1,10 +1,9 @@
-"""Train: from the log to a published bundle with its report, promoted if it passes its gates.
+"""Train: from the log to a published, promoted bundle with its report.
 
 The procedure is judged first, as of the last date that leaves a whole horizon; the same procedure
 then runs on everything that is labelled, and that model is published. The report's figures are
 thus those of this procedure on customers it had not seen, and the published model also knows the
-latest horizon. A model that fails a gate is published, for whoever wants to know why, and left
-unpromoted.
+latest horizon.
 """
 
 import tempfile
@@ -13,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from churn.manifest import Manifest
 from churn.registry import Registry
@@ -25,15 +25,17 @@ from training.backtest import (
     labelled,
     mean_metrics,
 )
+from training.boost import Boosted
 from training.calendar import Calendar, date_of, instant
 from training.config import Config
-from training.fit import Boosted, Fitted, fit
+from training.drivers import drivers
+from training.empc import expected_maximum_profit
+from training.favourites import favourite_categories
+from training.fit import Fitted, fit
 from training.ingest import Ingested, ingest
-from training.judgement import Judgement, assess, verdict_entry
 from training.packing import pack, thresholds
 from training.progress import Progress, Silent
-from training.report_data import Importance, ReportData, Snapshot
-from training.verdicts import Outcome
+from training.report_data import Earlier, ReportData, Snapshot, purchase_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,6 @@ class TrainResult:
         Whether it is the current version now.
     metrics : dict of str to float or None
         Out-of-time figures.
-    judgement : Judgement
-        The gates, the grade and the expected maximum profit.
     lines : list of str
         What to tell a person.
     """
@@ -60,22 +60,13 @@ class TrainResult:
     path: Path
     promoted: bool
     metrics: dict[str, float | None]
-    judgement: Judgement
     lines: list[str]
-
-    @property
-    def reasons(self) -> list[str]:
-        """Why it was not promoted: a line for each gate that it failed."""
-        return [
-            f"{self.version} is not promoted: {gate.name}: {gate.sentence}"
-            for gate in self.judgement.failed
-        ]
 
 
 def train(
     config: Config, models_dir: Path, *, now: datetime, progress: Progress | None = None
 ) -> TrainResult:
-    """Learn from the log of `keepwell.toml`; publish the model, and promote it if it is good.
+    """Learn from the log of `keepwell.toml`; publish and promote the model.
 
     Parameters
     ----------
@@ -121,23 +112,22 @@ def train(
             seed=config.training.seed,
             boosters=boosters,
         )
-    progress.stage("asking the gates")
-    judgement = assess(config, registry, judged, snapshots)
+        category = favourite_categories(
+            ingested,
+            judged.test.customer_id,
+            test_date,
+            config.problem.observation_window_days,
+        )
     progress.stage("writing the report")
     result = BacktestResult(config.problem.horizon_days, (judged,), config.events.zone).to_dict()
     metrics = mean_metrics(result)
     manifest, files = pack(config, ingested, fitted, reference, snapshots, metrics, now)
-    verdict = verdict_entry(judgement, judged, config, ingested.complete_until)
-    manifest = manifest.model_copy(update={"verdict": verdict})
-    data = _report_data(config, ingested, judged, judgement, fitted, manifest, now)
+    data = _report_data(config, ingested, judged, category, fitted, manifest, now)
     path = registry.publish(manifest, files | _pages(data))
-    promoted = not judgement.failed
-    if promoted:
-        registry.promote(manifest.model_version)
-    auc, profit, currency = metrics["roc_auc"], judgement.empc[MODEL], config.business.currency
+    registry.promote(manifest.model_version)
+    auc, profit, currency = metrics["roc_auc"], data.empc[MODEL], config.business.currency
     lines = [
-        f"published {'and promoted ' * promoted}{manifest.model_version} in {models_dir}",
-        f"grade {judgement.grade.letter}: {judgement.grade.sentence}",
+        f"published and promoted {manifest.model_version} in {models_dir}",
         f"judged as of {result['as_of'][0]} on {len(judged.test):,} customers: "
         f"ROC AUC {'-' if auc is None else f'{auc:.3f}'}, log loss {metrics['log_loss']:.3f}, "
         f"ECE {metrics['ece']:.3f}",
@@ -147,25 +137,21 @@ def train(
     ]
     if quarantined is not None:
         lines.append(quarantined)
-    lines += [
-        f"warning: {gate.sentence}" for gate in judgement.gates if gate.outcome is Outcome.WARNING
-    ]
-    return TrainResult(manifest.model_version, path, promoted, metrics, judgement, lines)
+    return TrainResult(manifest.model_version, path, True, metrics, lines)
 
 
 def _report_data(
     config: Config,
     ingested: Ingested,
     judged: Judged,
-    judgement: Judgement,
+    category: NDArray[np.object_] | None,
     fitted: Fitted,
     manifest: Manifest,
     now: datetime,
 ) -> ReportData:
     test, zone = judged.test, config.events.zone
-    model = judged.fitted.model
+    model, problem = judged.fitted.model, config.problem
     _, contributions = model.trees.explain(model.columns(test.X))
-    family_of = dict(zip(model.schema.model_columns, model.schema.model_families, strict=True))
     families = np.abs(contributions).mean(axis=0)
     dates = [
         Snapshot(date_of(as_of, zone), role, *judged.trained_on[as_of])
@@ -176,21 +162,26 @@ def _report_data(
     return ReportData(
         model_version=manifest.model_version,
         created_at=now,
-        horizon_days=config.problem.horizon_days,
-        lead_time_days=config.problem.lead_time_days,
-        inactivity_days=config.problem.inactivity_days,
-        observation_window_days=config.problem.observation_window_days,
-        usability=tuple(ingested.lines()),
+        target=purchase_target(
+            problem.horizon_days, problem.lead_time_days, problem.inactivity_days
+        ),
+        horizon_days=problem.horizon_days,
+        lead_time_days=problem.lead_time_days,
+        inactivity_days=problem.inactivity_days,
+        observation_window_days=problem.observation_window_days,
+        usability=ingested.usability,
+        own=None if ingested.own is None else ingested.own.report,
         calendar=tuple(dates),
         is_churn=test.is_churn,
         as_of=np.full(len(test), np.datetime64(judged_on, "D")),
         is_one_time=test.is_one_time,
         probabilities=judged.probabilities,
-        features=tuple(
-            Importance(name, model.schema.families[family_of[name]], gain)
-            for name, gain in fitted.gain.items()
-            if gain > 0
+        category=category,
+        earlier=tuple(
+            Earlier(date_of(past.as_of, zone), past.is_churn, past.probability)
+            for past in judged.earlier
         ),
+        drivers=drivers(model, test.X, config.training.seed),
         families={
             family: float(families[at])
             for at, family in enumerate(model.schema.families)
@@ -208,9 +199,12 @@ def _report_data(
         ),
         data_fingerprint=ingested.fingerprint,
         seed=config.training.seed,
-        gates=judgement.gates,
-        grade=judgement.grade,
-        empc=judgement.empc,
+        currency=config.business.currency,
+        economics=config.business,
+        empc={
+            name: expected_maximum_profit(test.is_churn, probability, config.business)
+            for name, probability in judged.probabilities.items()
+        },
     )
 
 

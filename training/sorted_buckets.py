@@ -6,6 +6,7 @@ the events a plain read.
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ _KEPT = {
     "category": np.int64, "case_id": np.int64, "amount": np.float64, "value": np.float64,
     "quantity": np.float64, "discount": np.float64,
 }  # fmt: skip
+_CATEGORIES = b"categories"
 _EMPTY = pa.table(
     {
         "customer_id": pa.array([], pa.string()),
@@ -123,6 +125,14 @@ def customers(path: Path) -> pa.StringArray:
         return pa.array(who.dictionary.to_pylist(), pa.string())
 
 
+def category_names(path: Path) -> list[str]:
+    """What the category codes of a finished bucket stand for; empty where it has none."""
+    with pa.memory_map(str(path)) as source:
+        metadata = pa.ipc.open_file(source).schema.metadata or {}
+    names: list[str] = json.loads(metadata.get(_CATEGORIES, b"[]"))
+    return names
+
+
 class _Encoded:
     """A bucket's columns as arrays in canonical order, identifiers as codes.
 
@@ -195,6 +205,9 @@ class _Encoded:
             {"customer_id": customers}
             | {name: array for name, array in self.arrays.items() if name in _KEPT}
         )
+        if "category" in self.names:
+            names = json.dumps(self.names["category"].to_pylist())
+            table = table.replace_schema_metadata({_CATEGORIES: names})
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
 

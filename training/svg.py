@@ -1,12 +1,15 @@
 """How a plot looks, and its way from Altair to SVG text without a network or JavaScript.
 
-Text and axes take the page's colour (``currentColor``), so the same file reads on a light and on a
-dark page; the series colours begin with those of Okabe & Ito, which colour-blind readers can tell
-apart.
+Every plot is as wide as a phone is and grows with its column, so the same file reads on paper, on
+a wide screen and in a hand. Text and axes take the page's colour (``currentColor``), so it reads on
+a light and on a dark page. The series colours begin with those of Okabe & Ito, which colour-blind
+readers can tell apart; whatever a colour tells, a dash, a shape or a word tells as well.
 """
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import altair as alt
@@ -16,7 +19,76 @@ COLOURS = (
     *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"),
     *("#8C8C00", "#7F7F7F", "#8A5A00", "#7B52AB"),
 )
-WIDTH, HEIGHT = 460, 300
+BLUE, ORANGE, SKY = COLOURS[0], COLOURS[4], COLOURS[5]
+DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 2, 1, 2, 1, 2])
+WIDTH, HEIGHT = 420, 280
+PLOT_WIDTH = 350  # of a panel among several, whose axes Vega does not fit into a width
+INK = "currentColor"
+
+_TEXT = {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12}
+_CONFIG = {
+    "background": None,
+    # Browsers' fonts may be wider than the one that vl-convert measured.
+    "padding": {"left": 8, "right": 14, "top": 6, "bottom": 6},
+    "aria": False,
+    "font": "system-ui, sans-serif",
+    "axis": {**_TEXT, "titleFontWeight": "normal", "titlePadding": 8, "labelLimit": 200,
+             "gridColor": INK, "gridOpacity": 0.12, "domainColor": INK, "domainOpacity": 0.5,
+             "tickColor": INK, "tickOpacity": 0.5, "tickCount": 5},
+    "axisX": {"labelFlush": False},
+    "legend": {**_TEXT, "orient": "bottom", "columns": 3, "labelLimit": 160, "symbolSize": 90,
+               "symbolStrokeWidth": 2, "titleFontWeight": "normal"},
+    "rule": {"color": INK},
+    "text": {"color": INK, "fontSize": 12},
+    "view": {"stroke": None},
+    "concat": {"spacing": 6},
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A plot with what to see in it.
+
+    Attributes
+    ----------
+    title : str
+        The finding, with its figure.
+    note : str
+        How to read the plot.
+    svg : str
+        The plot; it carries both for those who hear it.
+    """
+
+    title: str
+    note: str
+    svg: str
+
+
+def drawn(
+    chart: alt.TopLevelMixin, name: str, title: str, note: str, *, height: int = HEIGHT
+) -> Figure:
+    """Render a chart of one panel `height` pixels high, or one of several that know their sizes.
+
+    `name` tells the ids of this plot from those of the others on the page.
+    """
+    specification = chart.to_dict()
+    if "vconcat" not in specification:
+        specification |= {
+            "width": WIDTH,
+            "height": height,
+            "autosize": {"type": "fit-x", "contains": "padding"},
+        }
+    specification["config"] = _CONFIG
+    svg = vl_convert.vegalite_to_svg(specification, allowed_base_urls=[])
+    name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    words = (
+        f'<title id="{name}-title">{escape(title)}</title>'
+        f'<desc id="{name}-desc">{escape(note)}</desc>'
+    )
+    opening = f'<svg role="img" aria-labelledby="{name}-title {name}-desc" '
+    svg = re.sub(r"^<svg ([^>]*)>", lambda tag: f"{opening}{tag[1]}>{words}", svg, count=1)
+    return Figure(title, note, svg)
 
 
 def chart_of(rows: Iterable[Mapping[str, Any]]) -> alt.Chart:
@@ -29,43 +101,53 @@ def diagonal() -> alt.Chart:
     ends = [{"x": 0, "y": 0}, {"x": 1, "y": 1}]
     chart: alt.Chart = (
         chart_of(ends)
-        .mark_line(strokeDash=[4, 4], strokeWidth=1, color="currentColor")
+        .mark_line(strokeDash=[4, 4], strokeWidth=1, color=INK)
         .encode(x="x:Q", y="y:Q")
     )
     return chart
 
 
-def date_axis(field: str, title: str) -> alt.X:
-    """Return an axis of dates in UTC, so that no time zone moves one by a day."""
+def level(value: float, channel: str) -> alt.Chart:
+    """Return a dashed line at a value of ``"x"`` or ``"y"``."""
+    chart: alt.Chart = (
+        chart_of([{"level": value}]).mark_rule(strokeDash=[4, 4]).encode(**{channel: "level:Q"})
+    )
+    return chart
+
+
+def percent(title: str, *, zero: bool = True, domain: tuple[float, float] | None = None) -> Any:
+    """Return the title, axis and scale of a share, which reads as a percentage."""
+    scale = alt.Scale(zero=zero) if domain is None else alt.Scale(domain=list(domain))
+    return {"title": title, "axis": alt.Axis(format="~%"), "scale": scale}
+
+
+def date_axis(field: str, title: str, days: int) -> alt.X:
+    """Return an axis of dates in UTC, so that no time zone moves one by a day; `days` long."""
     return alt.X(
         field,
         title=title,
         scale=alt.Scale(type="utc"),
-        axis=alt.Axis(format="%Y-%m-%d", tickCount=4, labelOverlap=True),
+        axis=alt.Axis(
+            format="%Y-%m" if days > 150 else "%Y-%m-%d", tickCount=4, labelOverlap="greedy"
+        ),
     )
 
 
-def unit_scale() -> alt.Scale:
-    """Return the scale of a probability."""
-    return alt.Scale(domain=[0, 1])
+def row_labels(rows: Iterable[Mapping[str, Any]], field: str, order: list[str]) -> alt.Chart:
+    """Return words above the marks of each row, where long ones do not narrow the plot."""
+    chart: alt.Chart = (
+        chart_of(rows)
+        .mark_text(align="left", baseline="bottom", dy=-7, limit=WIDTH - 90)
+        .encode(
+            x=alt.value(3),
+            y=alt.Y(f"{field}:N", sort=order, axis=None),
+            text=alt.Text(f"{field}:N"),
+        )
+    )
+    return chart
 
 
-def to_svg(chart: alt.TopLevelMixin, name: str, *, height: int = HEIGHT) -> str:
-    """Render `height` pixels high; ids get the plot's name, since all plots share one page."""
-    text = {"labelColor": "currentColor", "titleColor": "currentColor", "labelFontSize": 12}
-    config = {
-        "background": None,
-        # Browsers' fonts may be wider than the one that vl-convert measured.
-        "padding": {"left": 24, "right": 12, "top": 6, "bottom": 6},
-        "aria": False,
-        "font": "system-ui, sans-serif",
-        "axis": {**text, "titleFontWeight": "normal", "titleFontSize": 12, "titlePadding": 10,
-                 "labelLimit": 260, "gridColor": "currentColor", "gridOpacity": 0.12,
-                 "domainColor": "currentColor", "tickColor": "currentColor", "tickCount": 6},
-        "legend": {**text, "orient": "bottom", "columns": 5, "titleFontSize": 12},
-        "rule": {"color": "currentColor"},
-        "view": {"stroke": None},
-    }  # fmt: skip
-    specification = chart.to_dict() | {"width": WIDTH, "height": height, "config": config}
-    svg = vl_convert.vegalite_to_svg(specification, allowed_base_urls=[])
-    return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+def points(share: float) -> str:
+    """Return a difference of two shares in percentage points, such as ``4.2 points``."""
+    number = f"{abs(share) * 100:.1f}"
+    return f"{number} point" if number == "1.0" else f"{number} points"

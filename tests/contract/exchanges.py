@@ -21,6 +21,7 @@ from service.contract import EXAMPLE_EVENTS, EXAMPLE_FEATURES
 from service.models import Loaded
 from service.settings import Settings
 from tests.contract.client import AppClient, build
+from tests.own_columns import bundle_with_own_columns
 from tests.support import small_bundle
 
 FOLDER = Path(__file__).parents[2] / "openapi" / "fixtures"
@@ -77,6 +78,9 @@ EXCHANGES: dict[str, Exchange] = {
         f"{json.dumps(EXAMPLE_EVENTS)}\n{json.dumps(_WRONG)}\n{{oops\n",
         _NDJSON,
     ),
+    "score_own_columns": _score(
+        EXAMPLE_EVENTS | {"features": {"plan": "platinum", "support_calls": 7}}, service="own"
+    ),
     "model": Exchange("GET", "/v1/model"),
     "reasons": Exchange("GET", "/v1/reasons"),
     "actions": Exchange("GET", "/v1/actions"),
@@ -119,8 +123,11 @@ def services(published: Path) -> Iterator[dict[str, AppClient]]:
     """Start one app in each state that the exchanges need."""
     loaded = Settings(models_dir=published)
     with ExitStack() as stack:
+        own = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        bundle_with_own_columns(own)
         yield {
             "loaded": stack.enter_context(build(loaded)),
+            "own": stack.enter_context(build(Settings(models_dir=own))),
             "fresh": stack.enter_context(build(loaded)),
             "narrow": stack.enter_context(
                 build(Settings(models_dir=published, max_body_bytes=1024))

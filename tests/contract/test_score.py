@@ -1,4 +1,6 @@
 import math
+from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -26,8 +28,9 @@ def test_a_history_is_scored(client: AppClient) -> None:
     assert body["warnings"] == []
     assert body["action"]["code"]
     assert set(body) == {
-        "customer_id", "status", "churn_probability", "risk_band", "horizon_days", "reasons",
-        "action", "model_version", "as_of", "scored_at", "request_id", "warnings",
+        "customer_id", "status", "churn_probability", "probability_interval", "risk_band",
+        "horizon_days", "risk_curve", "next_purchase", "reasons", "action", "model_version",
+        "as_of", "scored_at", "request_id", "warnings",
     }  # fmt: skip
 
 
@@ -44,6 +47,31 @@ def test_the_answer_is_what_the_scorer_says(client: AppClient, published: Any) -
     assert body["churn_probability"] == expected.churn_probability
     assert [reason["code"] for reason in body["reasons"]] == [r.code for r in expected.reasons]
     assert body["model_version"] == version
+
+
+def test_the_curve_goes_through_the_probability_and_the_dates_follow_from_it(
+    client: AppClient,
+) -> None:
+    body = client.post("/score", customer()).json()
+    curve = {point["days"]: point["probability"] for point in body["risk_curve"]}
+    assert list(curve) == sorted(curve)
+    assert curve[body["horizon_days"]] == body["churn_probability"]
+    assert len(curve) >= 2
+    assert all(later <= earlier for earlier, later in pairwise(curve.values()))
+    expected = body["next_purchase"]
+    assert AS_OF[:10] <= expected["earliest"]
+    if expected["median"] is not None:
+        assert expected["earliest"] <= expected["median"]
+        passed = (date.fromisoformat(expected["median"]) - date.fromisoformat(AS_OF[:10])).days
+        assert all((days <= passed) == (p > 0.5) or days == passed for days, p in curve.items())
+
+
+def test_who_is_not_scored_has_no_curve(client: AppClient) -> None:
+    body = client.post("/score", {"customer_id": "c", "events": []}).json()
+    assert body["status"] == "insufficient_history"
+    assert body["risk_curve"] == []
+    assert body["next_purchase"] is None
+    assert body["probability_interval"] is None
 
 
 def test_both_paths_are_one_handler(client: AppClient) -> None:

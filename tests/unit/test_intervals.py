@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from training.intervals import Bootstrap, compare, intervals
+from training.intervals import Bootstrap, compare, enough_repeats, intervals
 
 
 def shop(n, seed=0):
@@ -100,3 +100,7 @@ def test_the_same_customers_seen_again_make_nothing_surer():
         assert strangers[metric].high - strangers[metric].low < 0.8 * (
             again[metric].high - again[metric].low
         )
+
+
+def test_a_large_test_is_resampled_less_often_and_a_small_one_not_more():
+    assert [enough_repeats(n) for n in (1, 10_000, 100_000, 10_000_000)] == [1000, 1000, 400, 200]

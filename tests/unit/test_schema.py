@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from churn import bundle
-from churn.bundle import GOLDEN, MODEL
+from churn.bundle import MODEL
 from churn.columns import RARE_ROWS, UNSEEN
 from churn.errors import BundleCorrupt
 from churn.events import Feed
@@ -26,8 +26,8 @@ from tests.own_columns import (
     bundle_with_own_columns,
     fitted_with_own_columns,
 )
-from tests.support import small_model
-from training.fit import _masked, predict
+from training.boost import _masked
+from training.fit import predict
 
 N = len(FEATURES)
 
@@ -124,32 +124,6 @@ def test_own_columns_are_hidden_in_training_all_together_or_one_by_one() -> None
     assert 0.2 < only_own.mean() < 0.3
     some = gone[:, N:].any(axis=1) & ~gone[:, N:].all(axis=1)
     assert 0.1 < some.mean() < 0.4
-
-
-def test_a_bundle_of_before_own_columns_scores_as_it_did(tmp_path: Path) -> None:
-    manifest, files = small_model()
-    old = read(files[MODEL])
-    del old["schema"]
-    del old["population"]["ranked"]
-    old["trees"]["missing_type"] = old["trees"].pop("decision")
-    del old["trees"]["set_start"], old["trees"]["set_words"]
-    new_folder, old_folder = tmp_path / "new", tmp_path / "old"
-    new_folder.mkdir()
-    old_folder.mkdir()
-    bundle.write(new_folder, manifest, files)
-    entries = [
-        entry.model_dump(exclude={"kind", "categories"}, mode="json") for entry in manifest.features
-    ]
-    first = manifest.model_copy(update={"format_version": 1})
-    bundle.write(old_folder, first, files | {MODEL: dumped(old)})
-    content = json.loads((old_folder / bundle.MANIFEST).read_text())
-    (old_folder / bundle.MANIFEST).write_text(json.dumps(content | {"features": entries}))
-    loaded = bundle.load(old_folder)
-    assert loaded.model.schema == LOOP
-    X = np.array([row["features"] for row in json.loads(files[GOLDEN])["rows"]], dtype=np.float64)
-    expected = Scorer(bundle.load(new_folder)).score_matrix(X)
-    found = Scorer(loaded).score_matrix(X)
-    assert found.probability.tobytes() == expected.probability.tobytes()
 
 
 def test_the_bundle_says_what_may_be_sent(tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""Sections on risk itself: its bands, and what the model looks at."""
+
+from training.findings import MODEL
+from training.html import grid, paragraph, table
+from training.plots import features
+from training.report_data import ReportData
+
+EXPLAINED = 6
+
+
+def bands(data: ReportData) -> str:
+    """Test customers by risk band."""
+    found = data.findings
+    high = found.bands[0]
+    finding = ""
+    if high.churn_rate is not None:
+        finding = (
+            f"Of {high.customers:,} customers in the high band {high.churn_rate:.0%} left, against "
+            f"{found.metrics[MODEL].churn_rate:.0%} of all. "
+        )
+    return table(
+        ("Band", "Probability", "Customers", "Share", "Left"),
+        [
+            (band.name, f"{band.low:.3f} to {band.high:.3f}", f"{band.customers:,}",
+             f"{band.customers / found.metrics[MODEL].n:.1%}",
+             "-" if band.churn_rate is None else f"{band.churn_rate:.1%}")
+            for band in found.bands
+        ],
+        f"{finding}Test customers by risk band, and how many of them left.",
+    )  # fmt: skip
+
+
+def looked_at(data: ReportData) -> str:
+    """Kinds of reasons, features, and risk along the leading features' own values."""
+    families = {name: value for name, value in data.families.items() if value > 0}
+    plots = [
+        features.families(families) if families else None,
+        features.importance(data.drivers) if data.drivers else None,
+    ]
+    if not any(plots):
+        return ""
+    along = [
+        features.dependence(driver, data.is_churn, data.probabilities[MODEL], data.currency)
+        for driver in data.drivers[:EXPLAINED]
+    ]
+    text = grid(plots)
+    if any(along):
+        text += paragraph(
+            "The leading features, in their own units. What goes together with leaving need not "
+            "cause it: changing the number need not change the outcome."
+        ) + grid(along)
+    return text
