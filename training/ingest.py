@@ -25,7 +25,8 @@ from training.buckets import N_BUCKETS
 from training.config import Config
 from training.dealing import BATCH_ROWS, deal, read_bucket, rejected_path
 from training.mapping import MappedQuery, describe
-from training.own_rows import OwnRows, ingest_own
+from training.own_ingest import ingest_own
+from training.own_rows import OwnRows
 from training.progress import Progress, Silent
 from training.quarantine import keep_rejected
 from training.sorted_buckets import Finished
