@@ -114,12 +114,27 @@ class Gaps:
             "rhythm": self.rhythm,
         }
 
-    def lines(self) -> Iterator[str]:
-        """A small table for a terminal, and what it says."""
+    def sentences(self) -> Iterator[str]:
+        """What the gaps say."""
+        returns = self.after_any
+        if not self.ended or returns.share == 0:
+            return
+        raw, whole = self.raw["p85"], returns.quantile(0.85)
+        alone = f" (the gaps that have ended alone would say {raw})" if raw != whole else ""
+        yield (
+            f"{returns.share:.0%} of purchases are followed by another within {self.limit_days} "
+            f"days: half of these within {returns.quantile(0.5)} days, 85% within {whole}{alone}"
+        )
+        if self.rhythm:
+            unit = {"weekly": "weeks", "monthly": "months"}[self.rhythm]
+            yield f"the rhythm is {self.rhythm}: many more gaps are whole {unit} than by chance"
+
+    def table(self) -> Iterator[str]:
+        """When customers come back after a first and after a later purchase, for a terminal."""
         if not self.ended or self.after_any.share == 0:
             return
-        yield f"days until customers buy again (within {self.limit_days} days):"
-        yield "  after           come back    25%    50%    75%    85%    95% of those by day"
+        yield f"days until customers buy again, of those who do within {self.limit_days} days:"
+        yield "  after           do so    25%    50%    75%    85%    95% by day"
         for name, returns in (
             ("any purchase", self.after_any),
             ("a first one", self.after_first),
@@ -127,16 +142,12 @@ class Gaps:
         ):
             if returns.share > 0:
                 days = "".join(f"{returns.quantile(q):>7}" for q in (0.25, 0.5, 0.75, 0.85, 0.95))
-                yield f"  {name:<14} {returns.share:>10.0%}{days}"
-        raw, whole = self.raw["p85"], self.after_any.quantile(0.85)
-        if raw != whole:
-            yield (
-                f"  of the gaps that have ended 85% are of at most {raw} days; with the "
-                f"{self.silent:,} customers who are still silent it is {whole}"
-            )
-        if self.rhythm:
-            unit = {"weekly": "weeks", "monthly": "months"}[self.rhythm]
-            yield f"  the rhythm is {self.rhythm}: many more gaps are whole {unit} than by chance"
+                yield f"  {name:<14} {returns.share:>6.0%}{days}"
+
+
+def days_in_words(n: int) -> str:
+    """Return ``"1 day"``, ``"2 days"`` and so on."""
+    return f"{n} day" if n == 1 else f"{n} days"
 
 
 def quantile(counts: Counter[int], q: float) -> int:

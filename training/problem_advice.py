@@ -9,6 +9,7 @@ from typing import Any
 
 from training.by_setting import Table, tabulate
 from training.config import Config
+from training.gaps import Gaps
 from training.ingest import Ingested
 from training.progress import Progress, Silent
 from training.rehearsal import Rehearsal, rehearse
@@ -22,6 +23,8 @@ class Advice:
 
     Attributes
     ----------
+    gaps : Gaps
+        How soon customers come back.
     tables : tuple of Table
         By horizon, lead time and inactivity; empty where the log has room for none.
     seasons : Seasons
@@ -32,6 +35,7 @@ class Advice:
         Of the customers that were looked at, in (0, 1].
     """
 
+    gaps: Gaps
     tables: tuple[Table, ...]
     seasons: Seasons
     rehearsal: Rehearsal
@@ -63,6 +67,7 @@ class Advice:
 
     def lines(self) -> Iterator[str]:
         """The same for a terminal."""
+        yield from self.gaps.table()
         for table in self.tables:
             yield from table.lines()
         if self.tables and self.share < 1:
@@ -88,6 +93,7 @@ def advise(config: Config, ingested: Ingested, progress: Progress | None = None)
     usability = ingested.usability
     tables = tabulate(config, sample, usability.gaps, usability.suggestions(), progress)
     return Advice(
+        gaps=usability.gaps,
         tables=tables,
         seasons=seasons(sample, config.problem, config.events.zone, progress),
         rehearsal=rehearse(config, ingested, sample, progress),

@@ -85,7 +85,7 @@ def finish(dealt: pa.Table | None, path: Path, duplicates_path: Path, until_us: 
     encoded.write(path)
     log = read(path)
     total = tally(log, until_us)
-    return Finished(total, n_repeats, frozenset(total.feeds), encoded.digest())
+    return Finished(total, n_repeats, total.feeds, encoded.digest())
 
 
 def read(path: Path) -> EventLog:

@@ -6,7 +6,7 @@ Each rule has its number here and in docs/choosing-the-problem.md.
 from dataclasses import dataclass
 
 from training.config import Problem
-from training.gaps import Gaps, quantile
+from training.gaps import Gaps, days_in_words, quantile
 
 FEWEST_GAPS = 30
 """Fewer gaps are too few to suggest anything from."""
@@ -199,7 +199,11 @@ def _lead_time(gaps: Gaps, problem: Problem, horizon_days: int) -> Suggestion:
     ]
     days = fitting[-1]
     longer = next((lead for lead in LEADS if lead > days), 2 * days)
-    soon = f"{returns.within(days):.0%} are back within {days} days of a purchase, " if days else ""
+    soon = (
+        f"{returns.within(days):.0%} are back within {days_in_words(days)} of a purchase, "
+        if days
+        else ""
+    )
     why = (
         f"of returning customers {soon}{returns.within(longer):.0%} within {longer}: who acts "
         "later writes to people who come back on their own"

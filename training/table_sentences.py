@@ -6,6 +6,7 @@ Every function takes the trials, by ascending value, and the value configured.
 from collections.abc import Sequence
 from itertools import pairwise
 
+from training.gaps import days_in_words
 from training.trials import Quality, Trial
 
 
@@ -39,7 +40,7 @@ def about_leads(trials: Sequence[Trial], configured: int) -> str:
         return "too few values can be tried to say what a lead time costs"
     none = judged[0].roc_auc
     costs = [
-        f"{days} days {quality.roc_auc.value - none.value:+.3f}"
+        f"{days_in_words(days)} {round(quality.roc_auc.value - none.value, 3) + 0.0:+.3f}"
         + (" (within the interval)" if quality.roc_auc.high >= none.low else "")
         for days, quality in judged.items()
         if days

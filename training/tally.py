@@ -26,15 +26,15 @@ _FOREVER = np.iinfo(np.int64).max
 
 
 @dataclass(slots=True)
-class FeedSpan:
-    """How many events, or values, a feed has, and when the first and the last happened."""
+class Span:
+    """How many events of a kind, or values of a column, and when the first and last happened."""
 
     events: int
     first_us: int
     last_us: int
 
-    def add(self, other: "FeedSpan") -> None:
-        """Add another bucket's share of the feed."""
+    def add(self, other: "Span") -> None:
+        """Add another bucket's share."""
         self.events += other.events
         self.first_us = min(self.first_us, other.first_us)
         self.last_us = max(self.last_us, other.last_us)
@@ -52,8 +52,8 @@ class Tally:
         The median gap of each customer who has one.
     silent_once, silent_repeat : Counter of int
         Days (since 1970) of the last purchase of customers who bought on one day, and on more.
-    feeds : dict of Feed to FeedSpan
-        The feeds that there is anything of.
+    recorded : dict of str to Span
+        Kinds of events, and columns of purchases, that there is anything of.
     """
 
     events: int = 0
@@ -69,7 +69,14 @@ class Tally:
     own_gaps: Counter[int] = field(default_factory=Counter)
     silent_once: Counter[int] = field(default_factory=Counter)
     silent_repeat: Counter[int] = field(default_factory=Counter)
-    feeds: dict[Feed, FeedSpan] = field(default_factory=dict)
+    recorded: dict[str, Span] = field(default_factory=dict)
+
+    @property
+    def feeds(self) -> frozenset[Feed]:
+        """The feeds that there is any event, or value, of."""
+        of_kinds = [f for f, kinds in FEED_KINDS.items() if any(k in self.recorded for k in kinds)]
+        of_columns = [feed for feed, name in FEED_COLUMNS.items() if name in self.recorded]
+        return frozenset([*of_kinds, *of_columns])
 
     def add(self, other: "Tally") -> None:
         """Add another bucket's figures to these."""
@@ -88,11 +95,11 @@ class Tally:
         self.own_gaps.update(other.own_gaps)
         self.silent_once.update(other.silent_once)
         self.silent_repeat.update(other.silent_repeat)
-        for feed, span in other.feeds.items():
-            if feed in self.feeds:
-                self.feeds[feed].add(span)
+        for name, span in other.recorded.items():
+            if name in self.recorded:
+                self.recorded[name].add(span)
             else:
-                self.feeds[feed] = replace(span)
+                self.recorded[name] = replace(span)
 
 
 def tally(log: EventLog, until_us: int = _FOREVER) -> Tally:
@@ -122,7 +129,7 @@ def tally(log: EventLog, until_us: int = _FOREVER) -> Tally:
         last_us=int(log.time.max()),
         kinds=Counter({kind: int(kinds[code]) for kind, code in KIND_CODES.items() if kinds[code]}),
         months=Counter({str(np.datetime64(m, "M")): n for m, n in _counted(months).items()}),
-        feeds=_feed_spans(log, bought),
+        recorded=_recorded(log, bought),
     )
     seen = bought & (log.time < until_us)
     _add_gaps(total, *_purchase_days(customer[seen], log.time[seen]))
@@ -150,18 +157,16 @@ def _add_gaps(total: Tally, buyer: NDArray[np.int64], day: NDArray[np.int64]) ->
     total.silent_repeat.update(_counted(day[~is_first & is_last]))
 
 
-def _feed_spans(log: EventLog, bought: NDArray[np.bool_]) -> dict[Feed, FeedSpan]:
-    has = {feed: np.isin(log.kind, [k.code for k in kinds]) for feed, kinds in FEED_KINDS.items()}
-    given = {
-        "amount": ~np.isnan(log.amount),
-        "discount": ~np.isnan(log.discount),
-        "category": log.category >= 0,
+def _recorded(log: EventLog, bought: NDArray[np.bool_]) -> dict[str, Span]:
+    rows = {kind: log.kind == code for kind, code in KIND_CODES.items()} | {
+        "amount": bought & ~np.isnan(log.amount),
+        "discount": bought & ~np.isnan(log.discount),
+        "category": bought & (log.category >= 0),
     }
-    has |= {feed: bought & given[name] for feed, name in FEED_COLUMNS.items()}
     return {
-        feed: FeedSpan(int(rows.sum()), int(log.time[rows].min()), int(log.time[rows].max()))
-        for feed, rows in has.items()
-        if rows.any()
+        name: Span(int(here.sum()), int(log.time[here].min()), int(log.time[here].max()))
+        for name, here in rows.items()
+        if here.any()
     }
 
 

@@ -9,9 +9,9 @@ from churn.errors import ConfigError, DataError
 from churn.events import KIND_CODES, MICROSECONDS_PER_DAY
 from training.advice import nearest
 from training.config import Config, Problem
-from training.feed_spans import late_feeds
 from training.gaps import Gaps
 from training.quarantine import Rejected
+from training.recorded import partly_recorded
 from training.rules import ADVICE, DUPLICATE
 from training.suggestions import Suggestion, missing, span_needed, suggest
 from training.tally import Tally
@@ -111,7 +111,7 @@ class Usability:
                 f"the log of {self.span_days:.0f} days is younger than a year: no season has been "
                 "seen twice, and a change of the churn rate cannot be told from a season"
             )
-        found += late_feeds(self.total.feeds, self.first_event, self.last_event, self.zone)
+        found += partly_recorded(self.total.recorded, self.first_event, self.last_event, self.zone)
         repeats = self.quarantined.get(DUPLICATE, 0)
         if repeats > _MANY_REPEATS * self.rows:
             found.append(
@@ -141,13 +141,13 @@ class Usability:
             "shortfall_days": self.shortfall_days,
             "gap_days": self.gaps.raw,
             "gaps": self.gaps.to_dict(),
-            "feeds": {
-                feed.value: {
+            "recorded": {
+                name: {
                     "events": span.events,
                     "first": _iso(span.first_us),
                     "last": _iso(span.last_us),
                 }
-                for feed, span in sorted(total.feeds.items())
+                for name, span in sorted(total.recorded.items())
             },
             "purchase_days_by_month": dict(sorted(total.months.items())),
             "suggestions": {
@@ -175,7 +175,7 @@ class Usability:
             f"{self.span_days:.0f} days, complete until {_iso(self.complete_until)}",
             "kinds: " + ", ".join(f"{kind} {n:,}" for kind, n in total.kinds.most_common()),
             f"{total.buyers:,} buyers, {self.one_time_share:.0%} of them on one day only",
-            *self.gaps.lines(),
+            *self.gaps.sentences(),
             *(suggestion.line for suggestion in self.suggestions()),
             *(f"note: {note}" for note in self.notes),
             *(f"warning: {warning}" for warning in self.warnings()),

@@ -125,7 +125,7 @@ def test_who_returns_after_the_observation_window_comes_anew() -> None:
 def test_whole_weeks_are_a_weekly_rhythm_and_any_day_is_none() -> None:
     weekly = gaps_of(*[bought_on(*range(0, 70, 7))] * 20, until=80)
     assert weekly.rhythm == "weekly"
-    assert any("the rhythm is weekly" in line for line in weekly.lines())
+    assert any("the rhythm is weekly" in line for line in weekly.sentences())
     monthly = gaps_of(*[bought_on(0, 30, 61, 90, 121)] * 40, until=130)
     assert monthly.rhythm == "monthly"
     anyhow = gaps_of(*[bought_on(0, k, 3 * k) for k in range(4, 64)] * 2, until=200)
@@ -135,15 +135,27 @@ def test_whole_weeks_are_a_weekly_rhythm_and_any_day_is_none() -> None:
 
 def test_the_table_tells_first_from_later_purchases_and_ended_from_open_gaps() -> None:
     customers = [bought_on(0, 40, 50)] * 50 + [bought_on(0)] * 50
-    text = "\n".join(gaps_of(*customers, until=120).lines())
-    assert "within 69 days" in text or "within 119 days" in text
-    assert "a first one           50%     40     40     40     40     40" in text
-    assert "a later one           50%     10" in text
+    gaps = gaps_of(*customers, until=120)
+    title, _, *rows = gaps.table()
+    assert "of those who do within 119 days" in title
+    assert [row.split() for row in rows] == [
+        ["any", "purchase", "50%", "10", "10", "40", "40", "40"],
+        ["a", "first", "one", "50%", "40", "40", "40", "40", "40"],
+        ["a", "later", "one", "50%", "10", "10", "10", "10", "10"],
+    ]
+
+
+def test_the_sentence_says_what_the_ended_gaps_alone_would_say() -> None:
+    customers = [*[bought_on(0, 10)] * 86, *[bought_on(50, 90)] * 14, *[bought_on(64)] * 60]
+    assert list(gaps_of(*customers, until=95).sentences()) == [
+        "44% of purchases are followed by another within 84 days: half of these within 10 days, "
+        "85% within 40 (the gaps that have ended alone would say 10)"
+    ]
 
 
 def test_a_log_in_which_nobody_returns_has_no_table() -> None:
     gaps = gaps_of(bought_on(3), bought_on(9), until=20)
-    assert list(gaps.lines()) == []
+    assert list(gaps.table()) == list(gaps.sentences()) == []
     assert gaps.raw == {}
     assert gaps.to_dict()["own_median"] is None
 

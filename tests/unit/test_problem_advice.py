@@ -201,7 +201,8 @@ def test_a_log_without_room_says_so_and_has_no_table(tmp_path: Path) -> None:
     assert found["by_horizon"] == found["by_lead_time"] == found["by_inactivity"] == []
     assert found["train"]["possible"] is False
     assert found["churn_rate"]["by_date"] == []
-    (verdict,) = advice.lines()
+    *_, verdict = advice.lines()
+    assert not any(line.startswith("by ") for line in advice.lines())
     assert verdict.startswith("verdict: `keepwell train` will refuse this log: the log spans ")
 
 

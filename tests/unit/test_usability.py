@@ -7,10 +7,10 @@ import pytest
 
 from churn.events import MICROSECONDS_PER_DAY, Event, Feed, Kind, customer_log
 from training.config import from_mapping
-from training.feed_spans import late_feeds
 from training.quarantine import Rejected
+from training.recorded import partly_recorded
 from training.rules import ADVICE, RULES
-from training.tally import FeedSpan, Tally, tally
+from training.tally import Span, Tally, tally
 from training.usability import Usability, assess
 
 DAY = MICROSECONDS_PER_DAY
@@ -134,38 +134,38 @@ def test_a_log_younger_than_a_year_is_warned_of(last: int, warned: bool) -> None
     assert any("younger than a year" in warning for warning in warnings) == warned
 
 
-def span(first: float, last: float, events: int = 1000) -> FeedSpan:
-    return FeedSpan(events, int(first * DAY), int(last * DAY))
+def span(first: float, last: float, events: int = 1000) -> Span:
+    return Span(events, int(first * DAY), int(last * DAY))
 
 
-def late(feed: FeedSpan) -> list[str]:
-    return list(late_feeds({Feed.COMPLAINTS: feed}, 0, 400 * DAY, UTC))
+def late(kind: Span) -> list[str]:
+    return list(partly_recorded({"complaint": kind}, 0, 400 * DAY, UTC))
 
 
-def test_a_feed_that_begins_midway_is_named_with_its_date() -> None:
+def test_a_kind_that_begins_midway_is_named_with_its_date() -> None:
     (warning,) = late(span(150, 400))
-    assert warning.startswith("complaints are recorded from 1970-05-31 on, 150 days after the log")
+    assert warning.startswith("complaint is recorded from 1970-05-31 on, 150 days after the log")
     assert late(span(30, 400)) == []
     assert late(span(31, 400)) != []
 
 
-def test_a_feed_that_ends_early_is_named_with_its_date() -> None:
+def test_a_kind_that_ends_early_is_named_with_its_date() -> None:
     (warning,) = late(span(0, 350))
-    assert warning.startswith("complaints end on 1970-12-17, 50 days before the log does")
+    assert warning.startswith("complaint ends on 1970-12-17, 50 days before the log does")
 
 
-def test_a_rare_feed_may_begin_late_by_chance() -> None:
+def test_a_rare_kind_may_begin_late_by_chance() -> None:
     assert late(span(100, 400, events=10)) == []
     assert late(span(100, 400, events=16)) != []
 
 
-def test_a_feed_s_date_is_named_in_the_log_s_time_zone() -> None:
+def test_a_kind_s_date_is_named_in_the_log_s_time_zone() -> None:
     tokyo = timezone(timedelta(hours=9))
-    (warning,) = late_feeds({Feed.VISITS: span(150.8, 400)}, 0, 400 * DAY, tokyo)
+    (warning,) = partly_recorded({"visit": span(150.8, 400)}, 0, 400 * DAY, tokyo)
     assert "recorded from 1970-06-01 on" in warning
 
 
-def test_feeds_are_tallied_with_their_first_and_last_event() -> None:
+def test_kinds_and_columns_are_tallied_with_their_first_and_last_event() -> None:
     events = [
         Event(DAY, Kind.PURCHASE),
         Event(2 * DAY, Kind.PURCHASE, amount=5.0, category="tea"),
@@ -176,17 +176,21 @@ def test_feeds_are_tallied_with_their_first_and_last_event() -> None:
     total = Tally()
     total.add(tally(customer_log("a", events[:3])))
     total.add(tally(customer_log("b", events[3:])))
-    assert total.feeds == {
-        Feed.ORDERS: span(1, 10, 3),
-        Feed.CHEQUES: span(2, 10, 2),
-        Feed.CATEGORIES: span(2, 2, 1),
-        Feed.COMPLAINTS: span(3, 9, 2),
-        Feed.DISCOUNTS: span(10, 10, 1),
+    assert total.recorded == {
+        "purchase": span(1, 10, 3),
+        "amount": span(2, 10, 2),
+        "category": span(2, 2, 1),
+        "complaint": span(3, 3, 1),
+        "complaint_resolved": span(9, 9, 1),
+        "discount": span(10, 10, 1),
     }
-    assert shop(total).to_dict()["feeds"]["complaints"] == {
+    assert total.feeds == {
+        Feed.ORDERS, Feed.CHEQUES, Feed.CATEGORIES, Feed.COMPLAINTS, Feed.DISCOUNTS,
+    }  # fmt: skip
+    assert shop(total).to_dict()["recorded"]["amount"] == {
         "events": 2,
-        "first": "1970-01-04T00:00:00Z",
-        "last": "1970-01-10T00:00:00Z",
+        "first": "1970-01-03T00:00:00Z",
+        "last": "1970-01-11T00:00:00Z",
     }
 
 
