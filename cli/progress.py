@@ -1,8 +1,9 @@
 """How far long work has come: bars on a terminal, plain lines elsewhere; always on stderr."""
 
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
@@ -19,6 +20,7 @@ from rich.progress import (
 from training.progress import Progress as Listener
 
 SECONDS_BETWEEN_LINES = 5.0
+SECONDS_OF_SILENCE = 10.0
 
 
 class Bars:
@@ -56,30 +58,70 @@ class Bars:
 
 
 class Lines:
-    """A line per stage, and one more every few seconds while it lasts."""
+    """A line per stage, and one more every few seconds while it lasts.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    clock : callable
+        Seconds; any beginning.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._name = ""
         self._total: int | None = None
         self._done = 0
-        self._said_at = 0.0
+        self._began_at = self._said_at = clock()
+        self._speaking = threading.Lock()
 
     def stage(self, name: str, total: int | None = None) -> None:
         """Name the stage."""
-        self._name, self._total, self._done = name, total, 0
-        self._said_at = time.monotonic()
-        typer.echo(name, err=True)
+        with self._speaking:
+            self._name, self._total, self._done = name, total, 0
+            self._began_at = self._clock()
+            self._say(name)
 
     def advance(self, n: int = 1) -> None:
         """Count, and say so now and then."""
-        self._done += n
-        if time.monotonic() - self._said_at >= SECONDS_BETWEEN_LINES:
-            self._said_at = time.monotonic()
-            of = "" if self._total is None else f" of {self._total:,}"
-            typer.echo(f"{self._name}: {self._done:,}{of}", err=True)
+        with self._speaking:
+            self._done += n
+            if self._clock() - self._said_at >= SECONDS_BETWEEN_LINES:
+                self._say(f"{self._name}: {self._so_far()}")
 
     def note(self, line: str) -> None:
         """Say the line."""
+        with self._speaking:
+            self._say(line)
+
+    def tick(self) -> None:
+        """Say that the stage is still at it, where nothing else has been said for a while."""
+        with self._speaking:
+            if self._name and self._clock() - self._said_at >= SECONDS_OF_SILENCE:
+                counted = f"{self._so_far()}, " if self._done else ""
+                self._say(f"{self._name}: {counted}{self._clock() - self._began_at:.0f} s so far")
+
+    @contextmanager
+    def ticking(self) -> Iterator[None]:
+        """Tick once a second meanwhile."""
+        over = threading.Event()
+
+        def tick() -> None:
+            while not over.wait(1.0):
+                self.tick()
+
+        ticker = threading.Thread(target=tick, name="progress", daemon=True)
+        ticker.start()
+        try:
+            yield
+        finally:
+            over.set()
+            ticker.join()
+
+    def _so_far(self) -> str:
+        return f"{self._done:,}" + ("" if self._total is None else f" of {self._total:,}")
+
+    def _say(self, line: str) -> None:
+        self._said_at = self._clock()
         typer.echo(line, err=True)
 
 
@@ -87,7 +129,9 @@ class Lines:
 def progress() -> Iterator[Listener]:
     """Return a listener that suits where stderr goes."""
     if not sys.stderr.isatty():
-        yield Lines()
+        lines = Lines()
+        with lines.ticking():
+            yield lines
         return
     columns = (
         SpinnerColumn(finished_text="✓"),

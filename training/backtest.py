@@ -20,7 +20,7 @@ from training.boost import Boosted
 from training.calendar import Calendar, date_of, instant
 from training.calibrate import Dated
 from training.config import Config
-from training.fit import Fitted, check_enough, fit, predict
+from training.fit import FIT_STEPS, Fitted, check_enough, fit, predict
 from training.ingest import Ingested, ingest
 from training.metrics import evaluate
 from training.progress import Progress, Silent
@@ -151,7 +151,7 @@ def judge(
     check_enough(training)
     if len(test) == 0 or test.is_churn.all() or not test.is_churn.any():
         check_enough(test)
-    progress.stage(f"fitting as of {date_of(as_of, config.events.zone)}")
+    progress.stage(f"fitting as of {date_of(as_of, config.events.zone)}", FIT_STEPS)
     fitted = fit(
         training,
         test,
@@ -160,6 +160,7 @@ def judge(
         feeds=ingested.feeds,
         seed=config.training.seed,
         boosters=boosters,
+        progress=progress,
     )
     probabilities = {MODEL: predict(fitted.model, test.X)}
     learnt = training.where(np.isin(training.as_of, list(fitted.dates)))

@@ -19,6 +19,7 @@ from churn.population import Population
 from churn.rhythm import RHYTHM_NAMES
 from churn.schema import Schema
 from churn.trees import FlatTrees
+from training.progress import Progress, Silent
 from training.snapshots import Snapshots
 
 STAGES = (150, 200, 250, 300)
@@ -85,7 +86,13 @@ class Boosted:
         return {name: float(gain) for name, gain in zip(names, total, strict=True)}
 
 
-def boost(rows: Snapshots, horizon_days: int, feeds: frozenset[Feed], seed: int) -> Boosted:
+def boost(
+    rows: Snapshots,
+    horizon_days: int,
+    feeds: frozenset[Feed],
+    seed: int,
+    progress: Progress | None = None,
+) -> Boosted:
     """Fit the longest run of trees.
 
     Parameters
@@ -98,7 +105,10 @@ def boost(rows: Snapshots, horizon_days: int, feeds: frozenset[Feed], seed: int)
         What the log has.
     seed : int
         Of bagging and masking.
+    progress : Progress, optional
+        Told of each tree.
     """
+    listener = progress or Silent()
     columns, labels = [], []
     rng = np.random.default_rng(seed)
     schema = Schema(rows.columns).learnt(rows.X)
@@ -141,6 +151,7 @@ def boost(rows: Snapshots, horizon_days: int, feeds: frozenset[Feed], seed: int)
         parameters,
         lgb.Dataset(matrix, y, feature_name=names, categorical_feature=coded),
         num_boost_round=STAGES[-1],
+        callbacks=[lambda _: listener.advance()],
     )
     return Boosted(booster, schema, used, horizon_days, parameters)
 

@@ -11,16 +11,19 @@ from churn.curve import RiskCurve
 from churn.errors import TooLittleData
 from churn.events import MICROSECONDS_PER_DAY, Feed
 from churn.population import Population
-from training.boost import Boosted, boost
-from training.calendar import MAX_SNAPSHOTS
+from training.boost import STAGES, Boosted, boost
+from training.calendar import CALIBRATION_DATES, MAX_SNAPSHOTS
 from training.calibrate import Choice, choose
 from training.curve import fit_curve
+from training.progress import Progress, Silent
 from training.reliability import learn_reliability
 from training.snapshots import Snapshots
 
 MIN_ROWS = 100
 MIN_OF_EACH_CLASS = 20
 CURVE_ROWS = 100_000
+FIT_STEPS = (CALIBRATION_DATES + 1) * STAGES[-1]
+"""Trees that `fit` grows at most, its unit of progress."""
 
 Floats = NDArray[np.float64]
 
@@ -59,6 +62,7 @@ def fit(
     feeds: frozenset[Feed],
     seed: int,
     boosters: dict[tuple[int, ...], "Boosted"] | None = None,
+    progress: Progress | None = None,
 ) -> Fitted:
     """Fit a model on labelled snapshots.
 
@@ -78,6 +82,8 @@ def fit(
         Of bagging and masking.
     boosters : dict, optional
         Boosters of earlier calls on the same log, by their snapshot dates; added to here.
+    progress : Progress, optional
+        Moved on by `FIT_STEPS` in all.
 
     Raises
     ------
@@ -86,13 +92,17 @@ def fit(
     """
     check_enough(snapshots)
     known = {} if boosters is None else boosters
+    progress = progress or Silent()
+    left = FIT_STEPS
 
     def boosted(labels_end_by: int) -> tuple[tuple[int, ...], Boosted]:
         ended = [date for date in snapshots.dates if date + window <= labels_end_by]
         dates = tuple(ended[-MAX_SNAPSHOTS:])
+        nonlocal left
         if dates not in known:
+            left -= STAGES[-1]
             rows = snapshots.where(np.isin(snapshots.as_of, dates))
-            known[dates] = boost(rows, horizon_days, feeds, seed)
+            known[dates] = boost(rows, horizon_days, feeds, seed, progress)
         return dates, known[dates]
 
     def margins(labels_end_by: int, rows: Snapshots) -> Floats:
@@ -101,6 +111,7 @@ def fit(
     choice = choose(snapshots, window, margins, seed=seed)
     made_at = max(snapshots.dates) + window
     dates, final = boosted(made_at)
+    progress.advance(left)  # of the boosters that are known already, or that no date is left for
     lead = window - horizon_days * MICROSECONDS_PER_DAY
     return Fitted(
         model=Model(

@@ -31,7 +31,7 @@ from training.config import Config
 from training.drivers import drivers
 from training.empc import expected_maximum_profit
 from training.favourites import favourite_categories
-from training.fit import Fitted, fit
+from training.fit import FIT_STEPS, Fitted, fit
 from training.ingest import Ingested, ingest
 from training.packing import pack, thresholds
 from training.progress import Progress, Silent
@@ -102,7 +102,7 @@ def train(
         snapshots, reference = labelled(
             config, ingested, calendar, ingested.complete_until, progress
         )
-        progress.stage("fitting the model to publish")
+        progress.stage("fitting the model to publish", FIT_STEPS)
         fitted = fit(
             snapshots,
             reference,
@@ -111,6 +111,7 @@ def train(
             feeds=ingested.feeds,
             seed=config.training.seed,
             boosters=boosters,
+            progress=progress,
         )
         category = favourite_categories(
             ingested,

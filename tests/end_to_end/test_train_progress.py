@@ -4,6 +4,7 @@ import pytest
 
 from tests.support import NOW
 from training.config import load
+from training.fit import FIT_STEPS
 from training.pipeline import train
 from training.simulate import simulate
 
@@ -49,3 +50,10 @@ def test_reading_counts_the_rows_of_the_log(seen: Recorder) -> None:
 
 def test_every_baseline_is_a_step(seen: Recorder) -> None:
     assert ("fitting the baselines", 4, 4) in seen.stages
+
+
+def test_every_tree_is_a_step(seen: Recorder) -> None:
+    fitting = [name for name, total, _ in seen.stages if total == FIT_STEPS]
+    assert len(fitting) == 2
+    assert fitting[0].startswith("fitting as of ")
+    assert fitting[1] == "fitting the model to publish"

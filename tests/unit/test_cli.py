@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -248,6 +249,34 @@ def test_lines_count_when_a_stage_lasts(
     lines.stage("reading", 2000)
     lines.advance(1500)
     assert capsys.readouterr().err.splitlines() == ["reading", "reading: 1,500 of 2,000"]
+
+
+def test_lines_say_that_a_silent_stage_is_still_at_it(capsys: pytest.CaptureFixture[str]) -> None:
+    now = [100.0]
+    lines = progress.Lines(lambda: now[0])
+    now[0] = 200.0
+    lines.tick()
+    lines.stage("sorting", 64)
+    for moment in (204.0, 209.9, 210.5, 215.0, 221.0):
+        now[0] = moment
+        lines.tick()
+    lines.advance(3)
+    now[0] = 235.0
+    lines.tick()
+    said = [
+        "sorting",
+        "sorting: 10 s so far",
+        "sorting: 21 s so far",
+        "sorting: 3 of 64, 35 s so far",
+    ]
+    assert capsys.readouterr().err.splitlines() == said
+
+
+def test_lines_tick_only_as_long_as_the_work_lasts() -> None:
+    before = {thread.name for thread in threading.enumerate()}
+    with progress.Lines().ticking():
+        assert "progress" in {thread.name for thread in threading.enumerate()}
+    assert {thread.name for thread in threading.enumerate()} == before
 
 
 def test_bars_close_a_stage_when_the_next_begins() -> None:
