@@ -27,6 +27,7 @@ __all__ = [
     "golden_bytes",
     "load",
     "model_bytes",
+    "read_manifest",
     "verify",
     "write",
 ]
@@ -100,7 +101,20 @@ def verify(path: Path) -> Manifest:
     return load(path).manifest
 
 
-def _read_verified(path: Path) -> tuple[Manifest, dict[str, bytes], str]:
+def read_manifest(path: Path) -> Manifest:
+    """What a bundle says of itself, its files unread: to tell people, never to score with.
+
+    Raises
+    ------
+    BundleNotFound
+        No such folder or no manifest in it.
+    BundleCorrupt, BundleUnsupported
+        The manifest is none, or of another format.
+    """
+    return _parse_manifest(path, _raw_manifest(path))
+
+
+def _raw_manifest(path: Path) -> bytes:
     if not (path / MANIFEST).is_file():
         raise BundleNotFound(f"no model bundle at {path} ({MANIFEST} is missing)")
     size = (path / MANIFEST).stat().st_size
@@ -108,7 +122,11 @@ def _read_verified(path: Path) -> tuple[Manifest, dict[str, bytes], str]:
         raise BundleCorrupt(
             f"{path / MANIFEST} has {size} bytes, which no manifest has; publish the bundle again"
         )
-    raw = (path / MANIFEST).read_bytes()
+    return (path / MANIFEST).read_bytes()
+
+
+def _read_verified(path: Path) -> tuple[Manifest, dict[str, bytes], str]:
+    raw = _raw_manifest(path)
     manifest = _parse_manifest(path, raw)
     present = {entry.name for entry in path.iterdir()} - {MANIFEST}
     for name in sorted(present - set(manifest.files)):

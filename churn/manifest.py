@@ -62,11 +62,45 @@ class Thresholds(_Strict):
         return self
 
 
+class GateEntry(_Strict):
+    """One question asked of the model before it might be promoted, and the answer."""
+
+    name: str
+    measured: str
+    figure: float | None
+    limit: float
+    outcome: Literal["passed", "warning", "failed"]
+    passed: bool
+    sentence: str
+    column: str | None
+
+
+class Verdict(_Strict):
+    """What was made of the model out of time, before it might serve.
+
+    `made_at` is the date up to which it has learnt; `judged_as_of` the date that the same settings
+    were judged at, with what was known by then.
+    """
+
+    grade: Literal["A", "B", "C", "D"]
+    sentence: str
+    gates: list[GateEntry]
+    made_at: str
+    judged_as_of: str
+    judged_customers: int = Field(ge=1)
+    judged_churn_rate: float = Field(ge=0, le=1)
+
+    @property
+    def failed(self) -> list[GateEntry]:
+        """The gates that keep it from being promoted."""
+        return [gate for gate in self.gates if not gate.passed]
+
+
 class Manifest(_Strict):
     """Everything a reader of a bundle needs to know before trusting it.
 
     `metrics` holds the out-of-time figures of the settings that made this model; `training` what
-    was done (dates, rows, settings), for people.
+    was done (dates, rows, settings), for people; `verdict` whether that was good enough.
     """
 
     format_version: Literal[2] = FORMAT_VERSION
@@ -86,3 +120,4 @@ class Manifest(_Strict):
     libraries: dict[str, str]
     data_fingerprint: str
     training: dict[str, object]
+    verdict: Verdict | None = None

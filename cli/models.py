@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from churn.errors import BundleNotFound
+from churn.errors import BundleNotFound, ModelError
 from cli.options import DEFAULT_MODELS, AsJson, ModelsDir
-from cli.output import print_json, say
+from cli.output import complain, print_json, say
 
 if TYPE_CHECKING:
+    from churn.manifest import Verdict
     from churn.registry import Registry
 
 app = typer.Typer(no_args_is_help=False)
@@ -38,13 +39,24 @@ def _chosen(registry: "Registry", version: str | None) -> str:
 
 @app.command("list")
 def list_versions(models_dir: ModelsDir = DEFAULT_MODELS, as_json: AsJson = False) -> None:
-    """List the published versions, oldest first; the current one is marked."""
+    """List the published versions, oldest first, with their grades; the current one is marked."""
     registry = _registry(models_dir)
     versions, current = registry.versions(), registry.current()
+    verdicts = {version: _verdict(registry, version) for version in versions}
     if as_json:
-        print_json({"versions": versions, "current": current})
+        grades = {version: one.grade if one else None for version, one in verdicts.items()}
+        failed = {
+            version: [gate.name for gate in one.failed] if one else []
+            for version, one in verdicts.items()
+        }
+        print_json(
+            {"versions": versions, "current": current, "grades": grades, "failed_gates": failed}
+        )
     elif versions:
-        say(f"{'*' if version == current else ' '} {version}" for version in versions)
+        say(
+            f"{'*' if version == current else ' '} {version}{_remark(verdicts[version])}"
+            for version in versions
+        )
     else:
         say([f"no models in {models_dir}; `keepwell train` publishes one"])
 
@@ -58,6 +70,7 @@ def show(
 
     registry = _registry(models_dir)
     manifest = verified(registry.path(_chosen(registry, version)))
+    verdict = manifest.verdict
     if as_json:
         print_json(manifest.model_dump(mode="json"))
         return
@@ -72,6 +85,12 @@ def show(
             f"risk bands   medium from {thresholds.medium:.3f}, high from {thresholds.high:.3f}",
             f"features     {len(manifest.features)}, feeds: {', '.join(manifest.feeds)}",
             f"data         {manifest.data_fingerprint}",
+            *([f"grade        {verdict.grade}: {verdict.sentence}"] if verdict else []),
+            *(
+                f"{gate.outcome:<12} {gate.name}: {gate.sentence}"
+                for gate in (verdict.gates if verdict else [])
+                if gate.outcome != "passed"
+            ),
             "metrics      (--json shows everything)",
         ]
     )
@@ -99,10 +118,23 @@ def verify(
 
 @app.command()
 def promote(
-    version: Version, models_dir: ModelsDir = DEFAULT_MODELS, as_json: AsJson = False
+    version: Version,
+    models_dir: ModelsDir = DEFAULT_MODELS,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote even a version that failed a gate.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a version current; running services take it up within seconds."""
-    _registry(models_dir).promote(version)
+    registry = _registry(models_dir)
+    verdict = _verdict(registry, registry.path(version).name)
+    failed = verdict.failed if verdict else []
+    told = "; ".join(f"{gate.name}: {gate.sentence}" for gate in failed)
+    if failed and not force:
+        raise ModelError(f"{version} failed {told} To promote it all the same, add --force")
+    registry.promote(version)
+    if failed:
+        complain(f"warning: {version} is promoted although it failed {told}")
     _say_current(version, as_json)
 
 
@@ -110,6 +142,23 @@ def promote(
 def rollback(models_dir: ModelsDir = DEFAULT_MODELS, as_json: AsJson = False) -> None:
     """Make the version before the current one current again."""
     _say_current(_registry(models_dir).rollback(), as_json)
+
+
+def _verdict(registry: "Registry", version: str) -> "Verdict | None":
+    """What was made of a version; None where nobody judged it or its manifest cannot be read."""
+    from churn.bundle import read_manifest
+
+    try:
+        return read_manifest(registry.path(version)).verdict
+    except ModelError:
+        return None
+
+
+def _remark(verdict: "Verdict | None") -> str:
+    if verdict is None:
+        return ""
+    failed = ", ".join(gate.name for gate in verdict.failed)
+    return f"  {verdict.grade}" + (f"  failed: {failed}" if failed else "")
 
 
 def _say_current(version: str, as_json: bool) -> None:

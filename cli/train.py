@@ -1,10 +1,12 @@
-"""Train a model from the event log, publish it and make it current."""
+"""Train a model from the event log, publish it, and make it current if it passes its gates."""
 
 from datetime import UTC, datetime
 
+import typer
+
 from cli.extras import training_extra
 from cli.options import DEFAULT_CONFIG, DEFAULT_MODELS, AsJson, ConfigFile, ModelsDir
-from cli.output import print_json, say
+from cli.output import complain, print_json, say
 from cli.progress import progress
 
 
@@ -13,7 +15,7 @@ def train(
     models_dir: ModelsDir = DEFAULT_MODELS,
     as_json: AsJson = False,
 ) -> None:
-    """Publish a bundle with its report.html and model_card.md."""
+    """Publish a bundle with its report; promote it unless it fails a gate (exit code 1)."""
     with training_extra():
         from training.config import load
         from training.pipeline import train as run_pipeline
@@ -26,8 +28,15 @@ def train(
                 "version": result.version,
                 "path": result.path,
                 "promoted": result.promoted,
+                "grade": result.judgement.grade,
+                "gates": [gate.to_dict() for gate in result.judgement.gates],
                 "metrics": result.metrics,
+                "expected_maximum_profit": result.judgement.empc,
             }
         )
     else:
         say(result.lines)
+    for reason in result.reasons:
+        complain(reason)
+    if not result.promoted:
+        raise typer.Exit(1)

@@ -1,9 +1,10 @@
-"""Train: from the log to a published, promoted bundle with its report.
+"""Train: from the log to a published bundle with its report, promoted if it passes its gates.
 
 The procedure is judged first, as of the last date that leaves a whole horizon; the same procedure
 then runs on everything that is labelled, and that model is published. The report's figures are
 thus those of this procedure on customers it had not seen, and the published model also knows the
-latest horizon.
+latest horizon. A model that fails a gate is published, for whoever wants to know why, and left
+unpromoted.
 """
 
 import tempfile
@@ -29,13 +30,14 @@ from training.boost import Boosted
 from training.calendar import Calendar, date_of, instant
 from training.config import Config
 from training.drivers import drivers
-from training.empc import expected_maximum_profit
 from training.favourites import favourite_categories
 from training.fit import FIT_STEPS, Fitted, fit
 from training.ingest import Ingested, ingest
+from training.judgement import Judgement, assess, verdict_entry
 from training.packing import pack, thresholds
 from training.progress import Progress, Silent
 from training.report_data import Earlier, ReportData, Snapshot, purchase_target
+from training.verdicts import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class TrainResult:
         Whether it is the current version now.
     metrics : dict of str to float or None
         Out-of-time figures.
+    judgement : Judgement
+        The gates, the grade and the expected maximum profit.
     lines : list of str
         What to tell a person.
     """
@@ -60,13 +64,22 @@ class TrainResult:
     path: Path
     promoted: bool
     metrics: dict[str, float | None]
+    judgement: Judgement
     lines: list[str]
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it was not promoted: a line for each gate that it failed."""
+        return [
+            f"{self.version} is not promoted: {gate.name}: {gate.sentence}"
+            for gate in self.judgement.failed
+        ]
 
 
 def train(
     config: Config, models_dir: Path, *, now: datetime, progress: Progress | None = None
 ) -> TrainResult:
-    """Learn from the log of `keepwell.toml`; publish and promote the model.
+    """Learn from the log of `keepwell.toml`; publish the model, and promote it if it is good.
 
     Parameters
     ----------
@@ -119,16 +132,23 @@ def train(
             test_date,
             config.problem.observation_window_days,
         )
+    progress.stage("asking the gates")
+    judgement = assess(config, registry, judged, snapshots)
     progress.stage("writing the report")
     result = BacktestResult(config.problem.horizon_days, (judged,), config.events.zone).to_dict()
     metrics = mean_metrics(result)
     manifest, files = pack(config, ingested, fitted, reference, snapshots, metrics, now)
-    data = _report_data(config, ingested, judged, category, fitted, manifest, now)
+    verdict = verdict_entry(judgement, judged, config, ingested.complete_until)
+    manifest = manifest.model_copy(update={"verdict": verdict})
+    data = _report_data(config, ingested, judged, judgement, category, fitted, manifest, now)
     path = registry.publish(manifest, files | _pages(data))
-    registry.promote(manifest.model_version)
-    auc, profit, currency = metrics["roc_auc"], data.empc[MODEL], config.business.currency
+    promoted = not judgement.failed
+    if promoted:
+        registry.promote(manifest.model_version)
+    auc, profit, currency = metrics["roc_auc"], judgement.empc[MODEL], config.business.currency
     lines = [
-        f"published and promoted {manifest.model_version} in {models_dir}",
+        f"published {'and promoted ' * promoted}{manifest.model_version} in {models_dir}",
+        f"grade {judgement.grade.letter}: {judgement.grade.sentence}",
         f"judged as of {result['as_of'][0]} on {len(judged.test):,} customers: "
         f"ROC AUC {'-' if auc is None else f'{auc:.3f}'}, log loss {metrics['log_loss']:.3f}, "
         f"ECE {metrics['ece']:.3f}",
@@ -138,13 +158,17 @@ def train(
     ]
     if quarantined is not None:
         lines.append(quarantined)
-    return TrainResult(manifest.model_version, path, True, metrics, lines)
+    lines += [
+        f"warning: {gate.sentence}" for gate in judgement.gates if gate.outcome is Outcome.WARNING
+    ]
+    return TrainResult(manifest.model_version, path, promoted, metrics, judgement, lines)
 
 
 def _report_data(
     config: Config,
     ingested: Ingested,
     judged: Judged,
+    judgement: Judgement,
     category: NDArray[np.object_] | None,
     fitted: Fitted,
     manifest: Manifest,
@@ -202,10 +226,9 @@ def _report_data(
         seed=config.training.seed,
         currency=config.business.currency,
         economics=config.business,
-        empc={
-            name: expected_maximum_profit(test.is_churn, probability, config.business)
-            for name, probability in judged.probabilities.items()
-        },
+        gates=judgement.gates,
+        grade=judgement.grade,
+        empc=judgement.empc,
     )
 
 

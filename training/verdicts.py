@@ -5,7 +5,9 @@ Values only: `training.gates` and `training.grade` fill them in, reports print t
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
+
+Letter = Literal["A", "B", "C", "D"]
 
 
 class Outcome(StrEnum):
@@ -77,5 +79,5 @@ class Grade:
         Why, in plain words.
     """
 
-    letter: str
+    letter: Letter
     sentence: str

@@ -209,7 +209,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     bad = [("c1", "someday", "5"), ("", "2023-02-01", "5"), ("c2", "2023-02-01", "-4")]
     future = [("c3", "2199-01-01", "5")]
-    lines = [*purchases(200), *bad, *future, GOOD[0], GOOD[0]]
+    lines = [*purchases(400), *bad, *future, GOOD[0], GOOD[0]]
     config = configuration.load(
         project(
             folder,
@@ -294,7 +294,7 @@ def test_the_same_log_gives_the_same_model(trained: Path, tmp_path: Path) -> Non
 def test_progress_and_result_are_told_apart(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    config = project(tmp_path / "shop", purchases(120))
+    config = project(tmp_path / "shop", purchases(400))
     models = tmp_path / "models"
     assert run(["train", "-c", str(config), "--models-dir", str(models), "--json"]) == 0
     out, err = capfd.readouterr()
