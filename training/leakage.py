@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from churn.events import Feed
 from churn.features import FEATURE_NAMES, FEATURES
 from training.separation import (
-    Booleans,
     Floats,
     Rates,
     Separation,
@@ -141,7 +140,7 @@ def inspect(
         if np.isnan(now).all() and np.isnan(column[learnt]).all():
             continue
         source = _source(at)
-        never_changes = source == OWN and bool(_equal(column, *repeated).all())
+        never_changes = source == OWN and _never_changes(column, *repeated)
         rates = Rates.of(column[learnt], label[learnt])
         evidence.append(
             Evidence(
@@ -225,9 +224,10 @@ def _repeated(snapshots: Snapshots, rows: Rows) -> tuple[Rows, Rows]:
     return rows[order][:-1][same], rows[order][1:][same]
 
 
-def _equal(column: Floats, a: Rows, b: Rows) -> Booleans:
+def _never_changes(column: Floats, a: Rows, b: Rows) -> bool:
+    """Whether each of these pairs of rows has one value; nobody knows where there is none."""
     one, other = column[a], column[b]
-    return np.asarray((one == other) | (np.isnan(one) & np.isnan(other)))
+    return len(a) > 0 and bool(((one == other) | (np.isnan(one) & np.isnan(other))).all())
 
 
 def _excess(

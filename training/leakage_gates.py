@@ -189,16 +189,17 @@ def _worst(
         return Gate(name, measured, None, limit, Outcome.PASSED, sentence)
     worst = max(figures, key=lambda f: (f.fails, f.warns, f.figure))
     if not worst.warns and not worst.fails:
-        sentence = f"{_capital(good)}; the highest is {worst.one.name} with {worst.figure:.2f}."
+        sentence = (
+            f"{good[:1].upper()}{good[1:]}; the highest is {worst.one.name}: {worst.figure:.2f}."
+        )
         return Gate(name, measured, worst.figure, limit, Outcome.PASSED, sentence)
     outcome = Outcome.FAILED if worst.fails else Outcome.WARNING
     alike = sorted(
         (f for f in figures if f is not worst and (f.fails if worst.fails else f.warns)),
         key=lambda f: -f.figure,
     )
-    also = f" So do {_listed([f.one.name for f in alike])}." if alike else ""
-    told = accusation(worst.one, worst.figure)
-    sentence = f"{_capital(told)}.{also} {REMEDY}"
+    also = f" Likewise {_listed([f.one.name for f in alike])}." if alike else ""
+    sentence = f"{accusation(worst.one, worst.figure)}.{also} {REMEDY}"
     return Gate(name, measured, worst.figure, limit, outcome, sentence, worst.one.name)
 
 
@@ -251,8 +252,3 @@ def _listed(names: list[str]) -> str:
     if len(names) > 3:
         return f"{', '.join(names[:3])} and {len(names) - 3} more"
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _capital(text: str) -> str:
-    # A column's name keeps its own spelling.
-    return text if "_" in text.split(" ", 1)[0] else text[:1].upper() + text[1:]

@@ -136,7 +136,11 @@ def train(
     judgement = assess(config, registry, judged, snapshots)
     progress.stage("writing the report")
     result = BacktestResult(config.problem.horizon_days, (judged,), config.events.zone).to_dict()
-    metrics = mean_metrics(result)
+    profit = judgement.empc[MODEL]
+    metrics = mean_metrics(result) | {
+        "expected_maximum_profit": profit.per_customer,
+        "contacted_share": profit.contacted_share,
+    }
     manifest, files = pack(config, ingested, fitted, reference, snapshots, metrics, now)
     verdict = verdict_entry(judgement, judged, config, ingested.complete_until)
     manifest = manifest.model_copy(update={"verdict": verdict})
@@ -145,7 +149,7 @@ def train(
     promoted = not judgement.failed
     if promoted:
         registry.promote(manifest.model_version)
-    auc, profit, currency = metrics["roc_auc"], judgement.empc[MODEL], config.business.currency
+    auc, currency = metrics["roc_auc"], config.business.currency
     lines = [
         f"published {'and promoted ' * promoted}{manifest.model_version} in {models_dir}",
         f"grade {judgement.grade.letter}: {judgement.grade.sentence}",

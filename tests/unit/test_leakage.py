@@ -195,6 +195,15 @@ def test_where_a_column_comes_from_is_said(evidence: dict[str, Evidence]) -> Non
     assert not evidence["next_purchase"].never_changes
 
 
+def test_that_a_column_never_changes_needs_customers_seen_twice(shop: Snapshots) -> None:
+    _, who = np.unique(shop.customer_id.astype(str), return_inverse=True)
+    one_date = np.where(who % 2 == 0, shop.dates[0], shop.dates[-1])
+    once = shop.where(shop.as_of == one_date)
+    assert not asked(once, same=np.ones(len(once)))["same"].never_changes
+    twice = shop.where(np.isin(shop.as_of, [shop.dates[0], shop.dates[-1]]))
+    assert asked(twice, same=np.ones(len(twice)))["same"].never_changes
+
+
 def test_an_empty_column_is_not_asked(shop: Snapshots) -> None:
     rows = shop.where(shop.as_of >= shop.dates[-6])
     assert "nothing" not in asked(rows, nothing=np.full(len(rows), np.nan))
