@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from training.intervals import Interval, intervals
 from training.metrics import Metrics, evaluate, wilson
 
-REPEATS = 500
+MOST_REPEATS, FEWEST_REPEATS, ROWS = 300, 100, 10_000_000
+"""Resamples: a large group needs fewer, its interval is narrow anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,9 @@ def group(
     name: str, is_churn: NDArray[np.bool_], probability: NDArray[np.float64], seed: int
 ) -> Group:
     """Judge the model on one or more customers."""
-    figures = intervals(is_churn, probability, seed=seed, repeats=REPEATS)
     left, n = int(is_churn.sum()), len(is_churn)
+    repeats = max(FEWEST_REPEATS, min(MOST_REPEATS, ROWS // n))
+    figures = intervals(is_churn, probability, seed=seed, repeats=repeats)
     return Group(
         name=name,
         metrics=evaluate(is_churn, probability),

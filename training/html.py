@@ -32,6 +32,7 @@ margin:18px 0}.key div{background:var(--tint);border-radius:8px;padding:12px 16p
 .scroll{overflow-x:auto;margin:14px 0}
 table{border-collapse:collapse;width:100%;font-size:.92rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;padding-bottom:4px}
+caption span{display:block;max-width:min(96ch,calc(100vw - 26px))}
 th,td{padding:6px 10px;text-align:right;vertical-align:top;border-bottom:1px solid var(--line)}
 td{white-space:nowrap}th{font-weight:500}tbody th,td.words{text-align:left;white-space:normal}
 tbody th{min-width:9em}thead th{color:var(--soft);vertical-align:bottom}
@@ -47,12 +48,12 @@ nav ol{columns:2;margin:6px 0;padding-left:22px}nav a{color:var(--accent)}
 ul{margin:6px 0;padding-left:20px}summary{cursor:pointer;margin-top:14px}
 code{overflow-wrap:anywhere}
 @media (max-width:600px){main{padding:16px 12px 48px}h1{font-size:1.35rem}nav ol{columns:1}
-th,td{padding:5px 6px}.lead{font-size:1.05rem}}
+th,td{padding:5px 6px}td.words{min-width:11em}tbody th{min-width:7em}.lead{font-size:1.05rem}}
 @media print{:root{--paper:#fff;--ink:#000;--soft:#333;--line:#bbb;--tint:#f3f6f9;--warn:#fff4d6}
-body{font-size:12px}main{max-width:none;padding:0}figure,tr,.grade,.key,.warn{break-inside:avoid}
+html{font-size:11px}body{font-size:1rem}main{max-width:none;padding:0}figure,tr,.grade,.key,.warn{break-inside:avoid}
 h2,h3,caption{break-after:avoid}.grid{grid-template-columns:1fr 1fr;gap:18px}
 details::details-content{content-visibility:visible;height:auto}.scroll{overflow:visible}
-td{white-space:normal}}
+th,td{padding:3px 5px}h2{margin-top:28px}}
 """
 
 
@@ -105,7 +106,7 @@ def table(
         for i, row in enumerate(rows)
     )
     return (
-        f'<div class="scroll" tabindex="0"><table><caption>{escape(caption)}</caption>'
+        f'<div class="scroll" tabindex="0"><table><caption><span>{escape(caption)}</span></caption>'
         f"<thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -144,11 +145,9 @@ def grade_box(letter: str, sentence: str) -> str:
     )
 
 
-def warning_box(lines: Sequence[str]) -> str:
+def warning_box(lines: Sequence[str], title: str = "Before you trust it") -> str:
     """Return what must be read first, or nothing."""
     if not lines:
         return ""
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return (
-        f'<div class="warn" role="note"><strong>Before you trust it</strong><ul>{items}</ul></div>'
-    )
+    return f'<div class="warn" role="note"><strong>{escape(title)}</strong><ul>{items}</ul></div>'

@@ -133,17 +133,18 @@ def date_axis(field: str, title: str, days: int) -> alt.X:
     )
 
 
-def row_labels(rows: Iterable[Mapping[str, Any]], field: str, order: list[str]) -> alt.Chart:
+def row_labels(rows: Iterable[Mapping[str, Any]], field: str, order: list[str]) -> alt.LayerChart:
     """Return words above the marks of each row, where long ones do not narrow the plot."""
-    chart: alt.Chart = (
-        chart_of(rows)
-        .mark_text(align="left", baseline="bottom", dy=-7, limit=WIDTH - 90)
-        .encode(
-            x=alt.value(3),
-            y=alt.Y(f"{field}:N", sort=order, axis=None),
-            text=alt.Text(f"{field}:N"),
-        )
+    words = chart_of(rows).encode(
+        x=alt.value(3),
+        y=alt.Y(f"{field}:N", sort=order, axis=None),
+        text=alt.Text(f"{field}:N"),
     )
+    place: dict[str, Any] = {"align": "left", "baseline": "bottom", "dy": -7, "limit": WIDTH - 90}
+    # No line behind them may strike the words through.
+    chart: alt.LayerChart = words.mark_text(
+        stroke="var(--paper, white)", strokeWidth=4, **place
+    ) + words.mark_text(**place)
     return chart
 
 

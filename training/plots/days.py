@@ -15,6 +15,7 @@ from training.svg import (
     BLUE,
     COLOURS,
     DASHES,
+    ORANGE,
     Figure,
     chart_of,
     date_axis,
@@ -61,7 +62,7 @@ def calendar(snapshots: Sequence[Snapshot], lead_time_days: int, horizon_days: i
         y=alt.Y("row:N", sort=[row["row"] for row in rows], axis=None), color=_colour(snapshots)
     )
     bars = base.mark_bar(opacity=0.5).encode(
-        x=date_axis("start:T", "Features up to the mark; outcome watched along the bar", long),
+        x=date_axis("start:T", "Date (features up to the mark, outcome along the bar)", long),
         x2="end:T",
     )
     marks = base.mark_point(size=45, filled=True, opacity=1).encode(
@@ -129,21 +130,25 @@ def curve(risk: RiskCurve) -> Figure:
         title += f"; the widest miss is {points(worst)} (tenth {tenth}, {days} days)"
     base = chart_of(rows).encode(
         x=alt.X("days:Q", title="Days ahead", axis=alt.Axis(values=list(risk.days)),
-                scale=alt.Scale(zero=False, padding=12)),
-        color=alt.Color("tenth:O", title="Tenth (1 = riskiest)",
-                        scale=alt.Scale(scheme="viridis"), legend=alt.Legend(columns=5)),
+                scale=alt.Scale(zero=False, padding=16)),
     )  # fmt: skip
-    lines = base.mark_line().encode(
+    lines = base.mark_line(color=BLUE, opacity=0.7).encode(
         y=alt.Y("expected:Q", **percent("No purchase yet (% of customers)")), detail="tenth:O"
     )
-    told = [row for row in rows if "left" in row]
-    seen = chart_of(told).encode(x="days:Q", color=alt.Color("tenth:O"))
-    bars = seen.mark_rule(strokeWidth=1.5).encode(
-        y="low:Q", y2="high:Q", color=alt.Color("tenth:O")
+    names = (
+        chart_of([row for row in rows if row["days"] == last])
+        .mark_text(align="left", dx=7, fontSize=11)
+        .encode(x="days:Q", y="expected:Q", text="tenth:O")
     )
-    dots = seen.mark_point(size=45, filled=True, opacity=1).encode(y="left:Q")
-    note = "Lines: what was said. Dots, with 95% intervals: what happened. No line crosses another."
-    return drawn(lines + bars + dots, "curve", title, note)
+    told = [row for row in rows if "left" in row]
+    seen = chart_of(told).encode(x="days:Q")
+    bars = seen.mark_rule(strokeWidth=1.5, color=ORANGE).encode(y="low:Q", y2="high:Q")
+    dots = seen.mark_point(size=40, filled=True, color=ORANGE, opacity=1).encode(y="left:Q")
+    note = (
+        "A line for each tenth of the customers, 1 the riskiest: what was said. Dots, with 95% "
+        "intervals: what happened."
+    )
+    return drawn(lines + bars + dots + names, "curve", title, note, height=340)
 
 
 def gaps(found: Gaps, problem: Problem) -> Figure | None:

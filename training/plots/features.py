@@ -200,11 +200,7 @@ def _effect(rows: list[dict[str, Any]], x: alt.X) -> alt.LayerChart:
 
 
 def _note(driver: Driver, values: Floats, is_churn: NDArray[np.bool_]) -> str:
-    note = (
-        "Top: share that left (dots, 95% intervals) and predicted risk (dashed line). Middle: what "
-        "this feature alone adds to the risk, and for eight in ten customers (shade). Bottom: how "
-        "many customers, the far tail in the last bar."
-    )
+    note = f"On average it moves a customer's risk by {driver.importance:.2f} log-odds."
     missing = np.isnan(values)
     if missing.mean() >= 0.01:
         note += (

@@ -24,7 +24,7 @@ from training.svg import (
 
 Floats = NDArray[np.float64]
 
-_HOW = "Ten groups of equal size, with 95% intervals of the share that left. "
+_MOST_BINS, _FEWEST_BINS, _ENOUGH_IN_BIN = 10, 3, 30
 
 
 def reliability(is_churn: NDArray[np.bool_], probability: Floats, found: Findings) -> Figure:
@@ -35,8 +35,9 @@ def reliability(is_churn: NDArray[np.bool_], probability: Floats, found: Finding
         if ece <= floor.p95
         else f"more than the {points(floor.p95)} that chance explains"
     )
-    note = _HOW + "On the dashed line as many left as was said; below it the model was too gloomy."
-    return drawn(_diagram(is_churn, probability), "reliability", title, note)
+    diagram, how = _diagram(is_churn, probability)
+    note = how + "On the dashed line as many left as was said; below it the model was too gloomy."
+    return drawn(diagram, "reliability", title, note)
 
 
 def reliability_of(
@@ -53,8 +54,9 @@ def reliability_of(
         f"{stage.name.capitalize()}: {stage.predicted:.0%} were expected to leave, "
         f"{rate.value:.0%} did ({verdict})"
     )
-    note = _HOW + f"{stage.metrics.n:,} customers."
-    return drawn(_diagram(is_churn, probability), f"reliability-{name}", title, note)
+    diagram, how = _diagram(is_churn, probability)
+    note = how + f"{stage.metrics.n:,} customers."
+    return drawn(diagram, f"reliability-{name}", title, note)
 
 
 def distribution(
@@ -94,8 +96,10 @@ def distribution(
     return drawn(alt.layer(bars, *limits), "distribution", title, note)
 
 
-def _diagram(is_churn: NDArray[np.bool_], probability: Floats) -> alt.LayerChart:
-    rows = [b._asdict() for b in reliability_bins(is_churn, probability)]
+def _diagram(is_churn: NDArray[np.bool_], probability: Floats) -> tuple[alt.LayerChart, str]:
+    """The chart, and how to read it."""
+    bins = int(np.clip(len(is_churn) // _ENOUGH_IN_BIN, _FEWEST_BINS, _MOST_BINS))
+    rows = [b._asdict() for b in reliability_bins(is_churn, probability, bins)]
     base = chart_of(rows).encode(
         x=alt.X("probability:Q", **percent("Predicted churn probability", domain=(0, 1)))
     )
@@ -104,4 +108,5 @@ def _diagram(is_churn: NDArray[np.bool_], probability: Floats) -> alt.LayerChart
     )
     dots = base.mark_point(size=60, filled=True, color=BLUE, opacity=1).encode(y="churn_rate:Q")
     diagram: alt.LayerChart = diagonal() + bars + dots
-    return diagram
+    how = f"{len(rows)} groups of equal size, with 95% intervals of the share that left. "
+    return diagram, how

@@ -65,9 +65,12 @@ def ranking_by(groups: Sequence[Group], what: str) -> Figure | None:
     if not judged:
         return None
     weakest, strongest = (f(judged, key=lambda pair: pair[1].value) for f in (min, max))
-    title = f"By {what}, ranking is best for {strongest[0].name} (ROC AUC {strongest[1].value:.3f})"
+    title = f"Ranking is best for {_called(strongest[0], what)} (ROC AUC {strongest[1].value:.3f})"
     if weakest is not strongest:
-        title += f" and weakest for {weakest[0].name} ({weakest[1].value:.3f})"
+        sure = weakest[1].high < strongest[1].low
+        title += f" and weakest for {_called(weakest[0], what)} ({weakest[1].value:.3f}), " + (
+            "beyond chance" if sure else "which may be chance"
+        )
     rows = [{"part": _counted(part)} | auc._asdict() for part, auc in judged]
     order = [_counted(part) for part, _ in judged]
     base = chart_of(rows).encode(y=alt.Y("part:N", sort=order, axis=None))
@@ -93,13 +96,13 @@ def rates_by(groups: Sequence[Group], what: str) -> Figure:
     ]
     low, high = (f(groups, key=lambda part: part.churn_rate.value) for f in (min, max))
     title = (
-        f"From {low.churn_rate.value:.0%} ({low.name}) to {high.churn_rate.value:.0%} "
-        f"({high.name}) left; "
+        f"From {low.churn_rate.value:.0%} ({_called(low, what)}) to {high.churn_rate.value:.0%} "
+        f"({_called(high, what)}) left; "
     )
     if off:
         worst = max(off, key=lambda part: abs(part.miss))
-        side = "high" if worst.miss > 0 else "low"
-        title += f"for {worst.name} {points(worst.miss)} too {side} was expected"
+        side = "fewer" if worst.miss > 0 else "more"
+        title += f"of {_called(worst, what)}, {points(worst.miss)} {side} than expected"
     else:
         title += "each as expected, within chance"
     order = [row["part"] for row in rows]
@@ -153,6 +156,10 @@ def _days(title: str) -> alt.X:
     return alt.X(
         "day:O", title=title, axis=alt.Axis(labelAngle=0, labelOverlap="greedy", labelFontSize=11)
     )
+
+
+def _called(part: Group, what: str) -> str:
+    return f"buyers of {part.name}" if what == "category" else part.name
 
 
 def _counted(part: Group) -> str:

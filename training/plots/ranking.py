@@ -45,13 +45,13 @@ def differences(found: Mapping[str, Mapping[str, Interval | None]], metric: str)
     spans = [i for metrics in found.values() if (i := metrics[metric]) is not None]
     won = sum(min(sign * i.low, sign * i.high) > 0 for i in spans)
     lost = sum(max(sign * i.low, sign * i.high) < 0 for i in spans)
-    title = f"{words} better than {won} of {len(rows)} simple rules, beyond chance"
+    title = f"{words} better than {won} of {len(rows)} simpler models, beyond chance"
     if lost:
         title += f", and worse than {lost}"
     order = [str(row["rule"]) for row in rows]
     base = chart_of(rows).encode(y=alt.Y("rule:N", sort=order, axis=None))
     bars = base.mark_rule(strokeWidth=3, color=BLUE).encode(
-        x=alt.X("low:Q", title=f"Keepwell minus the rule ({unit})", scale=alt.Scale(padding=10)),
+        x=alt.X("low:Q", title=f"Keepwell minus the other ({unit})"),
         x2="high:Q",
     )
     dots = base.mark_point(size=80, filled=True, color=BLUE, opacity=1).encode(x="value:Q")
@@ -187,12 +187,28 @@ def _lines(
     base = chart_of(rows).encode(
         x=alt.X("x:Q", **x),
         y=alt.Y("y:Q", **y),
-        color=alt.Color("model:N", title=None, scale=alt.Scale(domain=names, range=colours)),
+        color=alt.Color(
+            "model:N",
+            scale=alt.Scale(domain=names, range=colours),
+            legend=alt.Legend(title=None, symbolType="stroke"),
+        ),
     )
     chart: alt.Chart = base.mark_line().encode(
         strokeDash=alt.StrokeDash(
-            "model:N", title=None, scale=alt.Scale(domain=names, range=dashes)
+            "model:N",
+            scale=alt.Scale(domain=names, range=dashes),
+            legend=alt.Legend(title=None, symbolType="stroke"),
         ),
         strokeWidth=alt.condition(alt.datum.model == label(MODEL), alt.value(3), alt.value(1.5)),
     )
-    return chart + base.mark_point(size=25, filled=True, opacity=1) if marks else chart
+    if not marks:
+        return chart
+    # Coloured by themselves, or the points would take the dashes' place in the legend.
+    colour_of = dict(zip(names, colours, strict=True))
+    dots = (
+        chart_of(row | {"colour": colour_of[row["model"]]} for row in rows)
+        .mark_point(size=25, opacity=1, filled=True)
+        .encode(x="x:Q", y="y:Q", color=alt.Color("colour:N", scale=None))
+    )
+    marked: alt.LayerChart = chart + dots
+    return marked

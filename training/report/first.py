@@ -88,20 +88,20 @@ def _gates(gates: tuple[Gate, ...]) -> str:
         (
             gate.name.replace("_", " ").capitalize(),
             _OUTCOMES[gate.outcome],
+            gate.sentence,
             "-" if gate.figure is None else f"{gate.figure:.4g}",
             f"{gate.limit:.4g}",
             gate.measured,
-            gate.sentence,
         )
         for gate in gates
     ]
     failed = sum(not gate.passed for gate in gates)
     verdict = f"{failed} of {len(gates)} failed" if failed else f"all {len(gates)} passed"
     return table(
-        ("Gate", "Result", "Measured", "Limit", "What is measured", "What was found"),
+        ("Gate", "Result", "What was found", "Measured", "Limit", "What is measured"),
         rows,
         f"What is asked of a model before it may serve: {verdict}.",
-        words=(4, 5),
+        words=(2, 5),
     )
 
 

@@ -81,7 +81,7 @@ def _log(log: Usability) -> str:
     ]  # fmt: skip
     text = (
         paragraph(_verdict(log))
-        + warning_box([_sentence(warning) for warning in log.warnings()])
+        + warning_box([_sentence(warning) for warning in log.warnings()], "What stands in the way")
         + table(("What", "How much", "What it says"), facts, "What the log holds.", words=(2,))
     )
     text += _suggested(log) + _set_aside(log.quarantined, ADVICE.__getitem__, "quarantine.parquet")

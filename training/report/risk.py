@@ -46,7 +46,10 @@ def looked_at(data: ReportData) -> str:
     text = grid(plots)
     if any(along):
         text += paragraph(
-            "The leading features, in their own units. What goes together with leaving need not "
-            "cause it: changing the number need not change the outcome."
+            "The leading features, in their own units. At the top of each plot: the share that "
+            "left (dots, 95% intervals) and the predicted risk (dashed line). In the middle: what "
+            "this feature alone adds to the risk, and the span of eight in ten customers (shade). "
+            "At the bottom: how many customers, the far tail in the last bar. What goes together "
+            "with leaving need not cause it: changing the number need not change the outcome."
         ) + grid(along)
     return text
