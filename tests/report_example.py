@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
+from churn.reliability import Reliability
 from training.config import Problem
 from training.empc import Campaign, expected_maximum_profit
 from training.gaps import Gaps
@@ -62,7 +63,8 @@ def example(n: int = 600, **changes: object) -> ReportData:
         category=rng.choice(np.array(["tea", "soap", HOSTILE, ""], dtype=object), n),
         earlier=tuple(earlier(day, n) for day in (dates[4], dates[0])),
         probabilities=probabilities,
-        curve=curve(truth),
+        curves=(curve(truth),),
+        reliability=Reliability(0.3, 0.2),
         drivers=drivers(truth),
         families={"silence": 0.52, "frequency": 0.31, "cheque": 0.08, "tenure": 0.05},
         thresholds={"medium": 0.6, "high": 0.8},
@@ -153,7 +155,7 @@ def curve(truth: np.ndarray) -> RiskCurve:
     probability = np.stack([truth**power for power in (0.6, 1.0, 1.3)], axis=1)
     outcome = (rng.random((len(truth), 1)) < probability).astype(np.float64)
     outcome[:, 2] = np.nan
-    return RiskCurve((30, 60, 90), probability, outcome)
+    return RiskCurve(FIRST, (30, 60, 90), probability, outcome)
 
 
 def drivers(truth: np.ndarray) -> tuple[Driver, ...]:

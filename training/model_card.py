@@ -144,8 +144,8 @@ def _gates(data: ReportData) -> str:
         (
             gate.name,
             gate.outcome.value,
-            "-" if gate.figure is None else f"{gate.figure:.4g}",
-            f"{gate.limit:.4g}",
+            "-" if gate.figure is None else f"{gate.figure:.3g}",
+            f"{gate.limit:.3g}",
             gate.sentence,
         )
         for gate in data.gates

@@ -36,7 +36,8 @@ from training.ingest import Ingested, ingest
 from training.judgement import Judgement, assess, verdict_entry
 from training.packing import pack, thresholds
 from training.progress import Progress, Silent
-from training.report_data import Earlier, ReportData, Snapshot, purchase_target
+from training.report_data import Earlier, ReportData, purchase_target
+from training.report_facts import calendar_of, risk_curves
 from training.verdicts import Outcome
 
 
@@ -182,12 +183,7 @@ def _report_data(
     model, problem = judged.fitted.model, config.problem
     _, contributions = model.trees.explain(model.columns(test.X))
     families = np.abs(contributions).mean(axis=0)
-    dates = [
-        Snapshot(date_of(as_of, zone), role, *judged.trained_on[as_of])
-        for as_of, role in judged.fitted.dates.items()
-    ]
     judged_on = date_of(test.dates[0], zone)
-    dates.append(Snapshot(judged_on, "test", len(test), float(test.is_churn.mean())))
     return ReportData(
         model_version=manifest.model_version,
         created_at=now,
@@ -200,7 +196,9 @@ def _report_data(
         observation_window_days=problem.observation_window_days,
         usability=ingested.usability,
         own=None if ingested.own is None else ingested.own.report,
-        calendar=tuple(dates),
+        calendar=calendar_of(judged, zone),
+        curves=risk_curves(judged, ingested.complete_until, problem.lead_time_days, zone),
+        reliability=model.reliability,
         is_churn=test.is_churn,
         as_of=np.full(len(test), np.datetime64(judged_on, "D")),
         is_one_time=test.is_one_time,

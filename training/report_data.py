@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from churn.reliability import Reliability
 from training.empc import CampaignProfit, Economics
 from training.findings import MODEL, Findings, findings
 from training.own_report import OwnReport
@@ -72,10 +73,12 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class RiskCurve:
-    """Risk over time.
+    """Risk over time, of the customers of one date.
 
     Attributes
     ----------
+    as_of : date
+        The date.
     days : tuple of int
         Horizons, ascending.
     probability : ndarray of float64, shape (n, len(days))
@@ -84,6 +87,7 @@ class RiskCurve:
         1 where that came true, 0 where not, NaN where the log ends too early to tell.
     """
 
+    as_of: date
     days: tuple[int, ...]
     probability: NDArray[np.float64]
     bought_nothing: NDArray[np.float64]
@@ -118,9 +122,11 @@ class ReportData:
     earlier : tuple of Earlier
         The same model made for earlier dates, and what became of them.
     calendar : tuple of Snapshot
-        Every snapshot used; roles are ``training``, ``calibration`` and ``test``.
-    curve : RiskCurve or None
-        Risk at other horizons.
+        Every snapshot used; roles are ``training``, ``calibration``, both, and ``test``.
+    curves : tuple of RiskCurve
+        Risk at other horizons: of the test date, and of an earlier one where all are known.
+    reliability : Reliability or None
+        How far a probability may be off.
     drivers : tuple of Driver
         The features that the model looks at, the most important first.
     families : mapping of str to float
@@ -163,7 +169,8 @@ class ReportData:
     category: NDArray[np.object_] | None = None
     earlier: tuple[Earlier, ...] = ()
     calendar: tuple[Snapshot, ...] = ()
-    curve: RiskCurve | None = None
+    curves: tuple[RiskCurve, ...] = ()
+    reliability: Reliability | None = None
     drivers: tuple[Driver, ...] = ()
     families: Mapping[str, float] = field(default_factory=dict)
     usability: Usability | None = None
@@ -181,11 +188,13 @@ class ReportData:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What to know before trusting the figures: warnings, and probabilities that are off."""
+        """What to know before trusting it: failed gates, warnings, probabilities that are off."""
+        failed = [f"It is not promoted: {g.sentence}" for g in self.gates if not g.passed]
         ece, floor = self.findings.metrics[MODEL].ece, self.findings.floor
         if ece <= floor.p95:
-            return self.warnings
+            return (*failed, *self.warnings)
         return (
+            *failed,
             *self.warnings,
             f"The probabilities are off by {ece:.3f} on average, more than chance explains (up to "
             f"{floor.p95:.3f} in 95% of cases): rely on the order of customers rather than on the "

@@ -37,7 +37,7 @@ _CONFIG = {
              "tickColor": INK, "tickOpacity": 0.5, "tickCount": 5},
     "axisX": {"labelFlush": False},
     "legend": {**_TEXT, "orient": "bottom", "columns": 3, "labelLimit": 160, "symbolSize": 90,
-               "symbolStrokeWidth": 2, "titleFontWeight": "normal"},
+               "symbolStrokeWidth": 2, "titleFontWeight": "normal", "columnPadding": 18},
     "rule": {"color": INK},
     "text": {"color": INK, "fontSize": 12},
     "view": {"stroke": None},

@@ -15,6 +15,7 @@ from training.plots import days
 from training.report.first import first_screen, when
 from training.report.origin import learnt_from
 from training.report.quality import holding, over_days
+from training.verdicts import Gate, Outcome
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
@@ -264,10 +265,11 @@ def test_a_features_plot_tells_its_own_values_and_units(data, outline):
 def test_risk_over_the_days_tells_the_widest_miss(data):
     (told,) = titles(over_days(data))
     assert "60 days)" in told or "30 days)" in told  # what is not known yet is no miss
-    blind = replace(data.curve, bought_nothing=np.full((600, 3), np.nan))
-    (told,) = titles(over_days(example(curve=blind)))
-    assert told.startswith("After 90 days")
+    blind = replace(data.curves[0], bought_nothing=np.full((600, 3), np.nan))
+    (told,) = titles(over_days(example(curves=(blind,))))
+    assert told.startswith("As of 2026-01-05: after 90 days")
     assert "miss" not in told
+    assert "too early to tell of 30 and 60 and 90 days" in over_days(example(curves=(blind,)))
 
 
 def test_one_test_date_is_not_drawn_but_warned_of():
@@ -304,6 +306,14 @@ def test_gates_and_grade_are_on_the_first_screen(outline, data):
     assert "all 2 passed" in first
     bare = Outline(first_screen(example(gates=(), grade=None))).words
     assert "Gate" not in bare
+
+
+def test_a_failed_gate_is_told_first_and_before_everything_else(data):
+    failed = Gate("leakage_column", "ROC AUC", 0.95, 0.7, Outcome.FAILED, "Column <x> knows all.")
+    words = Outline(first_screen(example(gates=(*data.gates, failed)))).words
+    assert words.index("It is not promoted: Column <x> knows all.") < words.index("ROC AUC, PR AUC")
+    assert words.index("\u2717 failed") < words.index("! passed") < words.index("\u2713 passed")
+    assert "1 of 3 failed" in words
 
 
 def test_what_was_set_aside_is_told_with_its_reason_and_the_way_out(outline):

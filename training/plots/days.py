@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import altair as alt
@@ -26,9 +27,10 @@ from training.svg import (
 )
 from training.usability import Usability
 
-ROLES = ("training", "calibration", "test")
-_SHAPES = ("circle", "square", "triangle-up")
+ROLES = ("training", "training and calibration", "calibration", "test")
+_SHAPES = ("circle", "diamond", "square", "triangle-up")
 MOST_GAP_DAYS = 400
+DODGE = 0.03
 
 
 def calendar(snapshots: Sequence[Snapshot], lead_time_days: int, horizon_days: int) -> Figure:
@@ -70,6 +72,11 @@ def calendar(snapshots: Sequence[Snapshot], lead_time_days: int, horizon_days: i
     )
     words = base.mark_text(align="right", dx=-8).encode(x="as_of:T", text="word:N")
     note = "One line a date. Its customers are described by what was known before the mark."
+    if any("and" in s.role for s in ordered):
+        note += (
+            " The number of trees and the calibration were chosen on dates that the model judged "
+            "there had not seen; the final one has learnt from them as well."
+        )
     return drawn(
         bars + marks + words, "calendar", title, note, height=min(max(11 * len(rows), 60), 420)
     )
@@ -103,6 +110,7 @@ def curve(risk: RiskCurve) -> Figure:
     order = np.argsort(-risk.probability[:, 0], kind="stable")
     rows: list[dict[str, Any]] = []
     misses = []
+    step = min((b - a for a, b in pairwise(risk.days)), default=risk.days[0])
     for tenth, chosen in enumerate(np.array_split(order, min(10, len(order))), start=1):
         for at, days in enumerate(risk.days):
             outcome = risk.bought_nothing[chosen, at]
@@ -113,7 +121,9 @@ def curve(risk: RiskCurve) -> Figure:
             }  # fmt: skip
             if len(outcome):
                 low, high = wilson(float(outcome.sum()), len(outcome))
-                row |= {"left": float(outcome.mean()), "low": low, "high": high}
+                # Side by side, or the intervals of neighbours would hide each other.
+                beside = days + DODGE * step * (tenth - 5.5)
+                row |= {"left": float(outcome.mean()), "low": low, "high": high, "beside": beside}
                 misses.append((abs(row["expected"] - row["left"]), tenth, days))
             rows.append(row)
     last = risk.days[-1]
@@ -122,33 +132,39 @@ def curve(risk: RiskCurve) -> Figure:
         for tenth in (1, rows[-1]["tenth"])
     )
     title = (
-        f"After {last} days, {riskiest:.0%} of the riskiest tenth and {safest:.0%} of the safest "
-        "are expected not to have bought"
+        f"As of {risk.as_of}: after {last} days {riskiest:.0%} of the riskiest tenth and "
+        f"{safest:.0%} of the safest are expected not to have bought"
     )
     if misses:
         worst, tenth, days = max(misses)
         title += f"; the widest miss is {points(worst)} (tenth {tenth}, {days} days)"
     base = chart_of(rows).encode(
         x=alt.X("days:Q", title="Days ahead", axis=alt.Axis(values=list(risk.days)),
-                scale=alt.Scale(zero=False, padding=16)),
+                scale=alt.Scale(zero=False, padding=30)),
     )  # fmt: skip
     lines = base.mark_line(color=BLUE, opacity=0.7).encode(
         y=alt.Y("expected:Q", **percent("No purchase yet (% of customers)")), detail="tenth:O"
     )
     names = (
         chart_of([row for row in rows if row["days"] == last])
-        .mark_text(align="left", dx=7, fontSize=11)
+        .mark_text(align="left", dx=18, fontSize=11)
         .encode(x="days:Q", y="expected:Q", text="tenth:O")
     )
     told = [row for row in rows if "left" in row]
-    seen = chart_of(told).encode(x="days:Q")
+    seen = chart_of(told).encode(x="beside:Q")
     bars = seen.mark_rule(strokeWidth=1.5, color=ORANGE).encode(y="low:Q", y2="high:Q")
     dots = seen.mark_point(size=40, filled=True, color=ORANGE, opacity=1).encode(y="left:Q")
     note = (
         "A line for each tenth of the customers, 1 the riskiest: what was said. Dots, with 95% "
-        "intervals: what happened."
+        "intervals: what happened, the riskiest tenth to the left."
     )
-    return drawn(lines + bars + dots + names, "curve", title, note, height=340)
+    unknown = [
+        f"{days}" for at, days in enumerate(risk.days) if np.isnan(risk.bought_nothing[:, at]).all()
+    ]
+    if unknown:
+        note += f" The log ends too early to tell of {' and '.join(unknown)} days."
+    name = f"curve-{risk.as_of}"
+    return drawn(lines + bars + dots + names, name, title, note, height=340)
 
 
 def gaps(found: Gaps, problem: Problem) -> Figure | None:

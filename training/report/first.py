@@ -8,10 +8,11 @@ from training.report_data import ReportData
 from training.svg import points
 from training.verdicts import Gate, Outcome
 
+# The worst first.
 _OUTCOMES = {
-    Outcome.PASSED: "\u2713 passed",
-    Outcome.WARNING: "! passed, with a warning",
     Outcome.FAILED: "\u2717 failed",
+    Outcome.WARNING: "! passed, with a warning",
+    Outcome.PASSED: "\u2713 passed",
 }
 
 
@@ -26,8 +27,8 @@ def first_screen(data: ReportData) -> str:
         + paragraph(what_it_does(data))
         + key_figures(_three(data))
         + warning_box(data.cautions)
-        + _gates(data.gates)
         + _models(data)
+        + _gates(data.gates)
     )
 
 
@@ -89,11 +90,11 @@ def _gates(gates: tuple[Gate, ...]) -> str:
             gate.name.replace("_", " ").capitalize(),
             _OUTCOMES[gate.outcome],
             gate.sentence,
-            "-" if gate.figure is None else f"{gate.figure:.4g}",
-            f"{gate.limit:.4g}",
+            "-" if gate.figure is None else f"{gate.figure:.3g}",
+            f"{gate.limit:.3g}",
             gate.measured,
         )
-        for gate in gates
+        for gate in sorted(gates, key=lambda gate: [*_OUTCOMES].index(gate.outcome))
     ]
     failed = sum(not gate.passed for gate in gates)
     verdict = f"{failed} of {len(gates)} failed" if failed else f"all {len(gates)} passed"

@@ -1,5 +1,8 @@
 """Sections on quality: against simple rules, honesty, over time, for whom, in money."""
 
+import numpy as np
+
+from churn.reliability import Reliability
 from training.findings import MODEL, label
 from training.groups import Group
 from training.html import grid, number, paragraph, table
@@ -34,16 +37,38 @@ def honest(data: ReportData) -> str:
             honesty.reliability_of(stage, y[chosen], p[chosen], name)
             for stage, chosen, name in zip(found.stages, rows, ("first", "again"), strict=True)
         ]
-    return paragraph(
+    text = paragraph(
         f"Calibration error (ECE) {own.ece:.3f}; a perfect model of this size shows "
         f"{found.floor.mean:.3f} on average, and up to {found.floor.p95:.3f} in 95% of cases. "
         f"Calibration layer: {data.calibration}."
-    ) + grid(
-        [
-            honesty.reliability(y, p, found),
-            honesty.distribution(y, p, data.thresholds),
-            *stages,
-        ]
+    )
+    return (
+        text
+        + reliance(data.reliability)
+        + grid(
+            [
+                honesty.reliability(y, p, found),
+                honesty.distribution(y, p, data.thresholds),
+                *stages,
+            ]
+        )
+    )
+
+
+def reliance(reliability: Reliability | None) -> str:
+    """How far a stated 50% may be off; empty where too few dates could tell."""
+    if reliability is None:
+        return ""
+    half, told = np.array([0.5]), []
+    for words, is_one_time in (("one-time buyers", True), ("repeat buyers", False)):
+        low, high = reliability.interval(half, np.array([is_one_time]))[0]
+        if not np.isnan(low):
+            told.append(f"{low:.0%} to {high:.0%} for {words}")
+    if not told:
+        return ""
+    return paragraph(
+        "Judging by how far earlier dates were off, a stated 50% may stand for "
+        f"{' and '.join(told)}: such is the interval that a score carries."
     )
 
 
@@ -94,9 +119,7 @@ def whom(data: ReportData) -> str:
 
 def over_days(data: ReportData) -> str:
     """Risk at other horizons; empty where the model has one only."""
-    if data.curve is None or len(data.curve.days) < 2:
-        return ""
-    return grid([days.curve(data.curve)])
+    return grid(days.curve(curve) for curve in data.curves if len(curve.days) > 1)
 
 
 def worth(data: ReportData) -> str:
