@@ -5,8 +5,10 @@ import pytest
 from churn.bundle import Model
 from churn.calibration import Calibration
 from churn.columns import Column
+from churn.curve import RiskCurve
 from churn.features import FEATURES, POSITION
 from churn.population import Population
+from churn.reliability import Reliability
 from churn.schema import Schema
 from churn.trees import FlatTrees
 from training.drivers import RHYTHM_WORDS, drivers
@@ -37,7 +39,16 @@ def made():
         30,
     )
     trees = FlatTrees.from_booster(booster, schema.model_families)
-    return Model(booster.model_to_string(), trees, population, Calibration(), schema), X
+    model = Model(
+        lightgbm_text=booster.model_to_string(),
+        trees=trees,
+        population=population,
+        calibration=Calibration(),
+        curve=RiskCurve.flat(60),
+        reliability=Reliability(),
+        schema=schema,
+    )
+    return model, X
 
 
 def test_a_feature_and_its_rank_are_one_driver_and_all_sum_to_the_margin(made):
