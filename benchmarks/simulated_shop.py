@@ -4,6 +4,7 @@ The model is fitted as of the last date that leaves a whole horizon, exactly as 
 and its probabilities are held against the true ones of the generating process.
 """
 
+import sys
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,6 +45,12 @@ class Verdict:
         Of the probabilities against the true ones, ten equal-count bins.
     deciles : list of (float, float)
         Mean predicted and mean true probability per decile of risk.
+    curve : dict of int to list of (float, float)
+        The same for every point of the risk curve that the truth is known for, by its days.
+    crossings : int
+        Customers whose curve rises anywhere.
+    evidence : str
+        Why so many trees and that calibration.
     open_complaints : int
         High-risk customers with an unresolved complaint of the last 60 days.
     named : float
@@ -58,6 +65,9 @@ class Verdict:
     customers: int
     ece: float
     deciles: list[tuple[float, float]]
+    curve: dict[int, list[tuple[float, float]]]
+    crossings: int
+    evidence: str
     open_complaints: int
     named: float
     named_without: float
@@ -69,21 +79,24 @@ def measure(customers: int, months: int, seed: int) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="keepwell-") as folder:
         shop = Path(folder) / "shop"
         simulate(customers, months, seed, shop)
-        scorer, test, feeds = _fitted(shop, Path(folder))
+        scorer, test, feeds, evidence = _fitted(shop, Path(folder))
         truth = pq.read_table(shop / "truth.parquet").to_pylist()
     as_of = moment(test.dates[0]).replace(tzinfo=None)
+    now = {row["customer_id"]: row for row in truth if row["as_of"].replace(tzinfo=None) == as_of}
     true = {
-        row["customer_id"]: row["churn_probability_60d"]
-        for row in truth
-        if row["as_of"].replace(tzinfo=None) == as_of
+        days: np.array(
+            [now[customer][f"churn_probability_{days}d"] for customer in test.customer_id]
+        )
+        for days in (30, 60, 90)
     }
-    true_probability = np.array([true[customer] for customer in test.customer_id])
     scores = scorer.score_matrix(test.X)
     bins = np.array_split(np.argsort(scores.probability, kind="stable"), 10)
-    deciles = [
-        (float(scores.probability[rows].mean()), float(true_probability[rows].mean()))
-        for rows in bins
-    ]
+    curve = {
+        days: _deciles(bins, scores.curve[:, at], true[days])
+        for at, days in enumerate(scorer.bundle.model.curve.days.tolist())
+        if days in true
+    }
+    deciles = _deciles(bins, scores.probability, true[60])
     sizes = [len(rows) / len(test) for rows in bins]
     without = scorer.score_matrix(test.X, feeds=feeds - {Feed.COMPLAINTS})
     open_days = test.X[:, POSITION["days_since_open_complaint"]]
@@ -95,6 +108,9 @@ def measure(customers: int, months: int, seed: int) -> Verdict:
             size * abs(mean - truth) for size, (mean, truth) in zip(sizes, deciles, strict=True)
         ),
         deciles=deciles,
+        curve=curve,
+        crossings=int((np.diff(scores.curve, axis=1) > 0.0).any(axis=1).sum()),
+        evidence=evidence,
         open_complaints=len(wronged),
         named=_share_named(scorer, test, scores, wronged),
         named_without=_share_named(scorer, test, scores, np.flatnonzero(never)[:5000]),
@@ -102,7 +118,13 @@ def measure(customers: int, months: int, seed: int) -> Verdict:
     )
 
 
-def _fitted(shop: Path, folder: Path) -> tuple[Scorer, Snapshots, frozenset[Feed]]:
+def _deciles(
+    bins: list[NDArray[np.int64]], probability: NDArray[np.float64], true: NDArray[np.float64]
+) -> list[tuple[float, float]]:
+    return [(float(probability[rows].mean()), float(true[rows].mean())) for rows in bins]
+
+
+def _fitted(shop: Path, folder: Path) -> tuple[Scorer, Snapshots, frozenset[Feed], str]:
     config = configuration.load(shop / "keepwell.toml")
     ingested = ingest(config, folder / "work", now_us=instant(NOW))
     calendar = Calendar.of(config, ingested)
@@ -117,7 +139,7 @@ def _fitted(shop: Path, folder: Path) -> tuple[Scorer, Snapshots, frozenset[Feed
     )
     manifest, files = pack(config, ingested, fitted, test, training, {}, NOW)
     path = Registry(folder / "models").publish(manifest, files)
-    return Scorer(load(path)), test, ingested.feeds
+    return Scorer(load(path)), test, ingested.feeds, fitted.calibration.evidence
 
 
 def _share_named(
@@ -140,12 +162,21 @@ def _share_named(
 
 
 def main() -> None:
-    """Print the verdict on a shop of 30,000 customers over 24 months."""
-    verdict = measure(30_000, 24, 11)
-    print(f"{verdict.customers:,} eligible customers of a simulated shop (30,000 x 24 months)")
-    print(f"ECE against the true probability: {verdict.ece:.4f} (bar .02)")
+    """Print the verdict on a shop of 30,000 customers over 24 months, or as told."""
+    customers, months, seed = (int(n) for n in sys.argv[1:4] or (30_000, 24, 11))
+    verdict = measure(customers, months, seed)
+    print(
+        f"{verdict.customers:,} eligible customers of a simulated shop "
+        f"({customers:,} x {months} months, seed {seed})"
+    )
+    print(verdict.evidence)
+    print(f"ECE against the true probability: {verdict.ece:.4f} (bar .01)")
     for predicted, true in verdict.deciles:
         print(f"  predicted {predicted:.3f}   true {true:.3f}")
+    print(f"risk curves that rise anywhere: {verdict.crossings}")
+    for days, deciles in verdict.curve.items():
+        worst = max(abs(predicted - true) for predicted, true in deciles)
+        print(f"  within {days} days: at most {worst:.3f} off in any decile of risk (bar .02)")
     print(
         f"high risk with a recent unresolved complaint: {verdict.open_complaints}; a complaint is "
         f"among the three reasons of {verdict.named:.1%} (bar 80%), and of "

@@ -1,7 +1,7 @@
 """From the margin (log-odds) to a calibrated probability."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,9 +17,9 @@ class Calibration:
     """A rising map from margins to probabilities.
 
     "none", "platt" and "beta" are ``sigmoid(above * softplus(m) - below * softplus(-m) +
-    intercept)``: the slope may differ above and below even odds. Without a map all is as the
-    margin says (1, 1, 0), Platt's has one slope, the beta map two. "isotonic" joins the points
-    (`margins`, `log_odds`) by straight lines, level beyond the ends.
+    intercept)``: the slope may differ above and below even odds. Without a map the slopes are 1,
+    Platt's has one slope, the beta map two. "isotonic" joins the points (`margins`, `log_odds`) by
+    straight lines, level beyond the ends. A season's shift is in the intercept or in `log_odds`.
 
     Raises
     ------
@@ -71,6 +71,12 @@ class Calibration:
         else:
             _sigmoid(margin, self.above, self.below, self.intercept, out)
         return out
+
+    def shifted(self, by: float) -> "Calibration":
+        """The same map with all log-odds higher by `by`."""
+        if self.method == "isotonic":
+            return replace(self, log_odds=tuple(number + by for number in self.log_odds))
+        return replace(self, intercept=self.intercept + by)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a bundle; `Calibration(**d)` restores them."""

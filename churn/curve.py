@@ -22,16 +22,20 @@ SHOWN_DAYS = (30, 60, 90)
 class RiskCurve:
     """The shares between neighbouring points, each a logistic function of the margin.
 
+    Its log-odds are a parabola in the margin, level beyond the margins that it was learnt from.
+
     Attributes
     ----------
     days : ndarray of int64, shape (k,)
         Days after the lead time, ascending; the horizon is among them.
     horizon : int
         Its position in `days`.
-    slope, intercept : ndarray of float64, shape (k,)
+    curvature, slope, intercept : ndarray of float64, shape (k,)
         Of the log-odds of the share. After the horizon: of those silent until the point before,
         the share that stays silent until this one. Before it: of those who buy by the point
         after, the share that buys by this one. Zero at the horizon.
+    low, high : float
+        Margins below and above count as these.
 
     Raises
     ------
@@ -41,22 +45,26 @@ class RiskCurve:
 
     days: Integers
     horizon: int
+    curvature: Floats
     slope: Floats
     intercept: Floats
+    low: float
+    high: float
 
     def __post_init__(self) -> None:
-        columns = (self.days, self.slope, self.intercept)
+        columns = (self.days, self.curvature, self.slope, self.intercept)
         if not (
             all(isinstance(c, np.ndarray) and c.ndim == 1 for c in columns)
             and self.days.dtype == np.int64
-            and self.slope.dtype == self.intercept.dtype == np.float64
-            and len(self.days) == len(self.slope) == len(self.intercept)
+            and all(c.dtype == np.float64 and np.isfinite(c).all() for c in columns[1:])
+            and len({len(c) for c in columns}) == 1
             and isinstance(self.horizon, int)
             and 0 <= self.horizon < len(self.days)
             and self.days[0] > 0
             and (np.diff(self.days) > 0).all()
-            and np.isfinite(self.slope).all()
-            and np.isfinite(self.intercept).all()
+            and isinstance(self.low, float)
+            and isinstance(self.high, float)
+            and -math.inf < self.low <= self.high < math.inf
         ):
             raise BundleCorrupt("the model's risk curve is damaged; publish the bundle again")
 
@@ -64,7 +72,7 @@ class RiskCurve:
     def flat(cls, horizon_days: int) -> "RiskCurve":
         """The curve of a model that knows one horizon only."""
         zero = np.zeros(1)
-        return cls(np.array([horizon_days], dtype=np.int64), 0, zero, zero)
+        return cls(np.array([horizon_days], dtype=np.int64), 0, zero, zero, zero, 0.0, 0.0)
 
     @property
     def shown(self) -> Integers:
@@ -94,7 +102,10 @@ class RiskCurve:
             In [0, 1], never rising along a row; the horizon's column is `probability`.
         """
         out = np.empty((len(margin), len(self.days)), dtype=np.float64)
-        _curve(margin, probability, self.horizon, self.slope, self.intercept, out)
+        _curve(
+            np.clip(margin, self.low, self.high), probability, self.horizon,
+            self.curvature, self.slope, self.intercept, out,
+        )  # fmt: skip
         return out
 
     def days_until(self, curve: Floats, silent: float) -> Floats:
@@ -133,17 +144,19 @@ def _share(z: float) -> float:
 
 @compiled
 def _curve(
-    margin: Floats, probability: Floats, horizon: int, slope: Floats, intercept: Floats, out: Floats
-) -> None:
+    margin: Floats, probability: Floats, horizon: int, curvature: Floats, slope: Floats,
+    intercept: Floats, out: Floats,
+) -> None:  # fmt: skip
     for row in range(len(margin)):
+        m = margin[row]
         silent = probability[row]
         out[row, horizon] = silent
         for at in range(horizon + 1, out.shape[1]):
-            silent *= _share(slope[at] * margin[row] + intercept[at])
+            silent *= _share((curvature[at] * m + slope[at]) * m + intercept[at])
             out[row, at] = silent
         bought = 1.0 - probability[row]
         for at in range(horizon - 1, -1, -1):
-            bought *= _share(slope[at] * margin[row] + intercept[at])
+            bought *= _share((curvature[at] * m + slope[at]) * m + intercept[at])
             # Rounding of 1 - (1 - p) must not let the curve rise by a last bit.
             out[row, at] = max(1.0 - bought, out[row, at + 1])
 

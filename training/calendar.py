@@ -4,8 +4,11 @@ Every training label ends by the date the model is made for (`made_at`), so that
 on later dates was unknown when the model was fitted.
 """
 
+from calendar import monthrange
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from itertools import count
 
 from churn.errors import TooLittleData
 from churn.events import MICROSECONDS_PER_DAY
@@ -14,6 +17,7 @@ from training.ingest import Ingested
 
 MAX_SNAPSHOTS = 24  # the latest ones: what customers did years ago says little of now
 CALIBRATION_DATES = 3  # two verdicts: one date alone misleads
+SHORTEST_MONTH, MONTH = 28, 30.4  # days
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -32,6 +36,15 @@ def date_of(instant: int, zone: tzinfo) -> date:
     return moment(instant).astimezone(zone).date()
 
 
+def months_before(instant: int, months: int, zone: tzinfo) -> int:
+    """The same time of day on the same day of an earlier month, or on that month's last day."""
+    there = moment(instant).astimezone(zone)
+    year, month = divmod(there.year * 12 + there.month - 1 - months, 12)
+    last = monthrange(year, month + 1)[1]
+    earlier = there.replace(year=year, month=month + 1, day=min(there.day, last))
+    return (earlier - _EPOCH) // timedelta(microseconds=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Calendar:
     """The dates of one log under one configuration; all in microseconds since 1970 UTC."""
@@ -39,7 +52,8 @@ class Calendar:
     first_event: int
     complete_until: int
     window: int
-    step: int
+    horizon_days: int
+    every_days: int | None
     history: int
     zone: tzinfo
 
@@ -52,7 +66,8 @@ class Calendar:
             first_event=ingested.first_event,
             complete_until=ingested.complete_until,
             window=(problem.lead_time_days + problem.horizon_days) * day,
-            step=config.snapshot_every_days * day,
+            horizon_days=problem.horizon_days,
+            every_days=config.training.snapshot_every_days,
             # Before a horizon's worth of history has passed, everybody looks like a newcomer.
             history=problem.horizon_days * day,
             zone=config.events.zone,
@@ -68,9 +83,15 @@ class Calendar:
         """
         latest = made_at - self.window
         earliest = self.first_event + self.history
-        # Enough for the booster as of `made_at` and for those that judge calibrations.
-        most = MAX_SNAPSHOTS + CALIBRATION_DATES * -(-self.window // self.step)
-        dates = [latest - k * self.step for k in range(most) if latest - k * self.step >= earliest]
+        dates: list[int] = []
+        judging = CALIBRATION_DATES * self.window
+        for as_of in self._back_from(made_at):
+            # Enough for the booster as of `made_at` and for those that judge calibrations.
+            recent = [one for one in dates if one < latest - judging]
+            if as_of < earliest or len(recent) == MAX_SNAPSHOTS:
+                break
+            if as_of <= latest:
+                dates.append(as_of)
         if not dates:
             short = -(-(earliest - latest) // MICROSECONDS_PER_DAY)
             raise TooLittleData(
@@ -80,6 +101,23 @@ class Calendar:
                 "bring a longer history"
             )
         return dates[::-1]
+
+    def _back_from(self, made_at: int) -> Iterator[int]:
+        """Dates before `made_at` at the same phase of the month, or of the week, or as told.
+
+        Half a horizon apart or so. Paydays, campaigns and deliveries come by the month, and a
+        window that holds one more of them than the windows learnt from would look like less churn.
+        """
+        day = MICROSECONDS_PER_DAY
+        if self.every_days is not None:
+            latest = made_at - self.window
+            yield from (latest - k * self.every_days * day for k in count())
+        elif self.horizon_days < SHORTEST_MONTH:
+            weeks = max(1, round(self.horizon_days / 2 / 7))
+            yield from (made_at - k * weeks * 7 * day for k in count(1))
+        else:
+            months = max(1, round(self.horizon_days / 2 / MONTH))
+            yield from (months_before(made_at, k * months, self.zone) for k in count(1))
 
     def last_test_date(self) -> int:
         """The last date that leaves a whole horizon inside the log, for judging the model.

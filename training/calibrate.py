@@ -5,7 +5,8 @@ scores that date: rows that fitted nothing of it. More trees than the fewest are
 surely lowered the log loss, and on each of these dates: one date's base rate misleads. Then the
 maps compete by the same rule, each fitted on the dates before the one that it is judged on. "None"
 is the simplest and often the best. The map that wins is fitted on all of these dates, on margins of
-boosters that had not seen them, so the published booster need not leave any label out.
+boosters that had not seen them, so the published booster need not leave any label out. Last, a
+shift of all odds by as much as the same season was off a year before: kept if it surely helped.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,14 +18,19 @@ from numpy.typing import NDArray
 
 from churn.calibration import Calibration
 from churn.compiled import Booleans, Floats
+from churn.events import MICROSECONDS_PER_DAY
 from training.boost import STAGES
 from training.calendar import CALIBRATION_DATES
 from training.maps import MAPS
+from training.shift import shift
 from training.snapshots import Snapshots
 
 MIN_ROWS = 500
 MIN_DATES = 2
 RESAMPLES = 500
+YEAR = 365 * MICROSECONDS_PER_DAY
+NEAR = 35 * MICROSECONDS_PER_DAY  # a month on either side steadies the figure
+DAYS_OFF = 3 * MICROSECONDS_PER_DAY  # months differ in length
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,8 @@ class Choice:
         How many trees to keep.
     calibration : Calibration
         The map.
+    season : float
+        Shift of all log-odds after the map, as a year ago; 0 where that was not surely better.
     evidence : str
         Why, with the figures.
     earlier : tuple of Dated
@@ -76,6 +84,7 @@ class Choice:
 
     n_trees: int
     calibration: Calibration
+    season: float
     evidence: str
     earlier: tuple[Dated, ...] = field(default=(), compare=False)
 
@@ -106,6 +115,7 @@ def choose(
         return Choice(
             STAGES[0],
             Calibration(),
+            0.0,
             "none: too few later dates to compare calibrations on",
             tuple(_dated(there, m[:, 0]) for there, m in zip(rows, staged, strict=True)),
         )
@@ -115,7 +125,18 @@ def choose(
         calibration, maps = Calibration(), "none: too few later dates to compare calibrations on"
     else:
         calibration, maps = _compete(earlier, seed)
-    return Choice(STAGES[stage], calibration, f"{maps}. {trees}", earlier)
+    made_at = max(snapshots.dates) + window
+
+    def a_year_before(date: int) -> float | None:
+        then = _around(snapshots, date - YEAR, date - window)
+        if not then:
+            return None
+        margin = np.concatenate([margins(date, rows)[:, stage] for rows in then])
+        is_churn = np.concatenate([rows.is_churn for rows in then])
+        return shift(calibration.apply(margin), is_churn)
+
+    season, seasons = _season(earlier, calibration, a_year_before, made_at, seed)
+    return Choice(STAGES[stage], calibration, season, f"{maps}. {trees}. {seasons}", earlier)
 
 
 def _dated(rows: Snapshots, margin: Floats) -> Dated:
@@ -176,9 +197,8 @@ def _compete(earlier: Sequence[Dated], seed: int) -> tuple[Calibration, str]:
         figures.append(f"{name} {-gain.mean:+.4f} against {best} ({-gain.low:+.4f}), {verdict}")
         if gain.sure:
             best = name
-    margin = np.concatenate([one.margin for one in earlier])
-    is_churn = np.concatenate([one.is_churn for one in earlier])
-    return MAPS[best](margin, is_churn), (
+    fitted = MAPS[best]([one.margin for one in earlier], [one.is_churn for one in earlier])
+    return fitted, (
         f"{best}: change of the log loss on {len(earlier) - 1} later dates by {'; '.join(figures)} "
         "(in brackets the bound at 97.5%; kept if that is below zero and each date agrees)"
     )
@@ -204,15 +224,44 @@ def _gain(simple: Sequence[Floats], rich: Sequence[Floats], seed: int) -> _Gain:
     return _Gain(float(np.mean([part.mean() for part in gains])), low, sure)
 
 
+def _around(snapshots: Snapshots, date: int, labels_end_by: int) -> list[Snapshots]:
+    """The snapshots within about a month of `date`, if one lies on either side of it or on it."""
+    near = [at for at in snapshots.dates if abs(at - date) <= NEAR and at <= labels_end_by]
+    if not near or min(near) > date + DAYS_OFF or max(near) < date - DAYS_OFF:
+        return []
+    return [snapshots.at(at) for at in near]
+
+
+def _season(
+    earlier: Sequence[Dated],
+    calibration: Calibration,
+    a_year_before: Callable[[int], float | None],
+    made_at: int,
+    seed: int,
+) -> tuple[float, str]:
+    """The shift that the same season asked for a year ago, if such shifts helped, and why."""
+    then = [(one, a_year_before(one.as_of)) for one in earlier]
+    known = [(one, by) for one, by in then if by is not None]
+    now = a_year_before(made_at) if len(known) >= MIN_DATES else None
+    if now is None:
+        return 0.0, "No season: the log is too short to show that a year repeats"
+    plain = [_losses(one.margin, one.is_churn, calibration) for one, _ in known]
+    shifted = [_losses(one.margin, one.is_churn, calibration.shifted(by)) for one, by in known]
+    gain = _gain(plain, shifted, seed)
+    kept = gain.low > 0.0
+    return now if kept else 0.0, (
+        f"Season: shifting the log-odds as a year before changed the log loss on {len(known)} "
+        f"later dates by {-gain.mean:+.4f} ({-gain.low:+.4f}), "
+        f"{'kept' if kept else 'dropped'}; now it would be {now:+.3f}"
+    )
+
+
 def _out_of_time(name: str, earlier: Sequence[Dated]) -> list[Floats]:
     """Losses on each date but the oldest, by the map that all dates before it give."""
     losses = []
     for at in range(len(earlier) - 1):
         before = earlier[at + 1 :]
-        fitted = MAPS[name](
-            np.concatenate([one.margin for one in before]),
-            np.concatenate([one.is_churn for one in before]),
-        )
+        fitted = MAPS[name]([one.margin for one in before], [one.is_churn for one in before])
         losses.append(_losses(earlier[at].margin, earlier[at].is_churn, fitted))
     return losses
 

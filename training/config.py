@@ -118,7 +118,9 @@ class Training(Section):
     """How the model is trained; good defaults for every log."""
 
     snapshot_every_days: Days | None = None
-    """Days between the past dates the model learns from. Default: a quarter of horizon_days."""
+    """Days between the past dates the model learns from. Default:
+    about half of horizon_days, on the same day of the month (for horizons under 28 days, of the
+    week) as the date that the model is made for."""
 
     seed: int = Field(default=7, ge=0, le=2**31 - 1)
     """The same seed, data and library versions give the same model."""
@@ -196,11 +198,6 @@ class Config(Section):
     def base_dir(self) -> Path:
         """The folder that paths in the query are relative to."""
         return self._path.absolute().parent
-
-    @property
-    def snapshot_every_days(self) -> int:
-        """Days between training snapshots, at least 1."""
-        return self.training.snapshot_every_days or max(1, self.problem.horizon_days // 4)
 
     @property
     def complete_until_us(self) -> int | None:

@@ -1,13 +1,13 @@
 """Fit the risk curve: how the outcome at other horizons follows from the margin.
 
 One booster knows one horizon. Customers seen long enough tell, for its margin, how many of those
-silent at one point stay silent until the next: a logistic regression a point, on one number.
+silent at one point stay silent until the next: a logistic regression a point, on that number and
+its square.
 """
 
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from churn.compiled import Booleans, Floats
@@ -16,8 +16,7 @@ from churn.curve import SHOWN_DAYS, RiskCurve
 EARLY_DAYS = (7, 14)  # for the date of the next purchase: most who come back come back early
 MIN_ROWS = 500
 MIN_OF_EACH = 50
-# Pulls a slope towards none, as a hundred rows of variance one would.
-_SLOPE_PENALTY = 1.0
+LEVEL_BEYOND = (0.005, 0.995)  # quantiles of the margin: a parabola is not to be extended
 
 
 def wanted_days(horizon_days: int) -> list[int]:
@@ -48,7 +47,9 @@ def fit_curve(
     """
     wanted = wanted_days(horizon_days)
     at_horizon = wanted.index(horizon_days)
-    steps: dict[int, tuple[float, float]] = {horizon_days: (0.0, 0.0)}
+    low, high = (float(q) for q in np.quantile(margin, LEVEL_BEYOND))
+    margin = np.clip(margin, low, high)
+    steps: dict[int, tuple[float, float, float]] = {horizon_days: (0.0, 0.0, 0.0)}
     for nearer, day in pairwise(wanted[at_horizon:]):
         silent = (observed_days >= day) & (next_purchase_days >= nearer)
         step = _share(margin[silent], next_purchase_days[silent] >= day)
@@ -62,18 +63,23 @@ def fit_curve(
             break
         steps[day] = step
     days = sorted(steps)
+    curvature, slope, intercept = np.array([steps[day] for day in days], dtype=np.float64).T.copy()
     return RiskCurve(
         np.array(days, dtype=np.int64),
         days.index(horizon_days),
-        np.array([steps[day][0] for day in days], dtype=np.float64),
-        np.array([steps[day][1] for day in days], dtype=np.float64),
+        curvature,
+        slope,
+        intercept,
+        low,
+        high,
     )
 
 
-def _share(margin: Floats, holds: Booleans | NDArray[np.bool_]) -> tuple[float, float] | None:
-    """Slope and intercept of the log-odds of `holds`, None where too few rows tell."""
+def _share(margin: Floats, holds: Booleans) -> tuple[float, float, float] | None:
+    """Curvature, slope and intercept of the log-odds of `holds`, None where too few rows tell."""
     of_each = min(int(holds.sum()), int((~holds).sum()))
     if len(holds) < MIN_ROWS or of_each < MIN_OF_EACH:
         return None
-    model = LogisticRegression(C=1.0 / _SLOPE_PENALTY).fit(margin[:, None], holds)
-    return float(model.coef_[0, 0]), float(model.intercept_[0])
+    model = LogisticRegression().fit(np.column_stack([margin * margin, margin]), holds)
+    curvature, slope = (float(number) for number in model.coef_[0])
+    return curvature, slope, float(model.intercept_[0])

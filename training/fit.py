@@ -118,7 +118,7 @@ def fit(
             lightgbm_text=final.text(choice.n_trees),
             trees=final.trees(choice.n_trees),
             population=Population.fit(reference.X, horizon_days, final.schema.ranked),
-            calibration=choice.calibration,
+            calibration=choice.calibration.shifted(choice.season),
             curve=_curve(
                 snapshots.where(np.isin(snapshots.as_of, dates)),
                 final,

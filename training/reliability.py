@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.stats import t as student
 
 from churn.calibration import Calibration
-from churn.compiled import Booleans, Floats
 from churn.reliability import Reliability
 from training.calibrate import Dated
+from training.shift import shift
 
 MIN_DATES = 2
 MIN_OF_EACH_CLASS = 20
-MOST_SHIFT = 5.0  # in log-odds; nobody's
 
 
 def learn_reliability(earlier: Sequence[Dated], calibration: Calibration) -> Reliability:
@@ -34,18 +32,6 @@ def learn_reliability(earlier: Sequence[Dated], calibration: Calibration) -> Rel
         one_time=_half_width(earlier, calibration, one_time=True),
         repeat=_half_width(earlier, calibration, one_time=False),
     )
-
-
-def shift(probability: Floats, is_churn: Booleans) -> float:
-    """By how much the log-odds of all were off: realised minus predicted, on average."""
-    log_odds = np.log(probability / (1.0 - probability))
-
-    def excess(by: float) -> float:
-        return float((1.0 / (1.0 + np.exp(-log_odds - by))).mean() - is_churn.mean())
-
-    if excess(-MOST_SHIFT) > 0.0 or excess(MOST_SHIFT) < 0.0:
-        return float(np.sign(is_churn.mean() - probability.mean())) * MOST_SHIFT
-    return float(brentq(excess, -MOST_SHIFT, MOST_SHIFT))
 
 
 def _half_width(

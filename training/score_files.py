@@ -24,6 +24,9 @@ _REASON = pa.struct(
 )
 
 
+_POINT = pa.struct([("days", pa.int64()), ("probability", pa.float64())])
+
+
 def schema(reasons: int) -> pa.Schema:
     """Columns of the scores, with reasons and action if any reasons are wanted."""
     fields = [
@@ -31,6 +34,8 @@ def schema(reasons: int) -> pa.Schema:
         ("status", pa.string()),
         ("churn_probability", pa.float64()),
         ("risk_band", pa.string()),
+        ("risk_curve", pa.list_(_POINT)),
+        ("next_purchase_days", pa.float64()),
     ]
     if reasons > 0:
         fields += [("reasons", pa.list_(_REASON)), ("action", pa.string())]
@@ -67,6 +72,10 @@ def scored_table(
         "status": pa.array(np.array(STATUSES, dtype=object)[scores.status], pa.string()),
         "churn_probability": pa.array(scores.probability, from_pandas=True),
         "risk_band": pa.array(np.array([*BANDS, None], dtype=object)[scores.band], pa.string()),
+        "risk_curve": _curves(scores, scorer),
+        "next_purchase_days": pa.array(
+            scorer.bundle.model.curve.days_until(scores.curve, 0.5), from_pandas=True
+        ),
     }
     if reasons > 0 and scores.contributions is not None:
         why: list[list[dict[str, object]]] = []
@@ -102,6 +111,20 @@ def scored_table(
     return pa.table(columns, schema=schema(reasons))
 
 
+def _curves(scores: MatrixScores, scorer: Scorer) -> pa.Array:
+    """The points that a score shows, an empty list where there is no score."""
+    layer = scorer.bundle.model.curve
+    scored = scores.band >= 0
+    shown = scores.curve[scored][:, layer.shown]
+    points = pa.StructArray.from_arrays(
+        [pa.array(np.tile(layer.days[layer.shown], len(shown))), pa.array(shown.ravel())],
+        fields=list(_POINT),
+    )
+    ends = np.cumsum(scored) * len(layer.shown)
+    offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, points, type=pa.list_(_POINT))
+
+
 def write(tables: Iterator[pa.Table], out: Path, columns: pa.Schema) -> int:
     """Write tables to `out` under a temporary name, then rename; return the number of rows."""
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +158,8 @@ def _convert(scored: Path, out: Path, columns: pa.Schema) -> None:
             )
         connection.execute(
             "COPY (SELECT customer_id, status, round(churn_probability, 4) AS churn_probability,"
-            f" risk_band{texts} FROM '{_quoted(scored)}'"
+            f" risk_band, round(next_purchase_days) AS next_purchase_days{texts}"
+            f" FROM '{_quoted(scored)}'"
             f" ORDER BY churn_probability DESC NULLS LAST, customer_id) TO '{_quoted(out)}'"
             " (FORMAT csv, HEADER)"
         )

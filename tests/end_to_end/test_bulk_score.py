@@ -121,6 +121,7 @@ def test_everybody_is_scored_once(rows: list[dict[str, Any]]) -> None:
         assert (row["churn_probability"] is not None) == (row["status"] == "scored")
         assert (row["risk_band"] is not None) == (row["status"] == "scored")
         assert (row["action"] is not None) == (row["status"] == "scored")
+        assert (len(row["risk_curve"]) > 0) == (row["status"] == "scored")
     assert {row["risk_band"] for row in rows} == {"low", "medium", "high", None}
 
 
@@ -135,6 +136,11 @@ def test_bulk_gives_the_bits_that_one_by_one_gives(
         assert row["status"] == one.status
         assert row["churn_probability"] == one.churn_probability
         assert row["risk_band"] == one.risk_band
+        curve = [(point["days"], point["probability"]) for point in row["risk_curve"]]
+        assert curve == list(one.risk_curve)
+        median = one.next_purchase and one.next_purchase.median
+        days = row["next_purchase_days"]
+        assert median == (None if days is None else as_of + int(days * 86_400_000_000))
         assert row["action"] == (one.action and one.action.code)
         assert row["model_version"] == one.model_version
         assert [

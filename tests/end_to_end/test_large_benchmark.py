@@ -40,8 +40,8 @@ def test_its_dates_are_six_before_the_test_and_six_before_the_end(tmp_path: Path
         for day in (large_log.FIRST_DAY, large_log.END)
     )
     window = config.problem.horizon_days * MICROSECONDS_PER_DAY
-    step = config.snapshot_every_days * MICROSECONDS_PER_DAY
-    calendar = Calendar(first, end, window, step, window, UTC)
+    every = config.training.snapshot_every_days
+    calendar = Calendar(first, end, window, config.problem.horizon_days, every, window, UTC)
     for made_at in (calendar.last_test_date(), end):
         assert len(calendar.training_dates(made_at)) == large.SNAPSHOTS
 

@@ -75,33 +75,53 @@ def test_instants_and_moments_are_inverse_to_the_microsecond() -> None:
 
 
 def test_the_last_training_label_ends_when_the_model_is_made() -> None:
-    dates = calendar(365).training_dates(FIRST + 300 * DAY)
+    dates = calendar(365, every=15).training_dates(FIRST + 300 * DAY)
     assert day(dates[-1]) == 240
     assert all(date + 60 * DAY <= FIRST + 300 * DAY for date in dates)
 
 
 def test_the_lead_time_is_part_of_the_label() -> None:
-    dates = calendar(365, lead_time_days=10).training_dates(FIRST + 300 * DAY)
+    dates = calendar(365, lead_time_days=10, every=15).training_dates(FIRST + 300 * DAY)
     assert day(dates[-1]) == 230
 
 
-def test_snapshots_stand_a_quarter_of_the_horizon_apart_unless_told_otherwise() -> None:
-    made_at = FIRST + 300 * DAY
-    assert [day(date) for date in calendar(365).training_dates(made_at)] == list(range(60, 241, 15))
-    assert [day(date) for date in calendar(365, every=70).training_dates(made_at)] == [
-        100,
-        170,
-        240,
-    ]
+def test_snapshots_stand_as_far_apart_as_told() -> None:
+    dates = calendar(365, every=70).training_dates(FIRST + 300 * DAY)
+    assert [day(date) for date in dates] == [100, 170, 240]
+
+
+@pytest.mark.parametrize(
+    ("horizon_days", "made_at", "expected"),
+    [
+        (60, "2021-05-02", ["2021-03-02", "2021-02-02", "2021-01-02", "2020-12-02"]),
+        (60, "2021-03-31", ["2020-12-31", "2020-11-30", "2020-10-31", "2020-09-30"]),
+        (30, "2021-05-02", ["2021-04-02", "2021-03-02", "2021-02-02", "2021-01-02"]),
+        (180, "2021-12-15", ["2021-06-15", "2021-03-15", "2020-12-15"]),
+        (14, "2021-05-02", ["2021-04-18", "2021-04-11", "2021-04-04", "2021-03-28"]),
+        (7, "2021-05-02", ["2021-04-25", "2021-04-18", "2021-04-11", "2021-04-04"]),
+    ],
+)
+def test_snapshots_are_at_the_phase_of_the_date_that_the_model_is_made_for(
+    horizon_days: int, made_at: str, expected: list[str]
+) -> None:
+    dates = calendar(1000, horizon_days=horizon_days).training_dates(
+        instant(datetime.fromisoformat(made_at).replace(tzinfo=UTC))
+    )
+    latest = [f"{moment(date):%Y-%m-%d}" for date in dates[::-1]]
+    assert latest[: len(expected)] == expected
 
 
 def test_the_earliest_snapshot_has_a_horizon_of_history() -> None:
-    assert [day(date) for date in calendar(365).training_dates(FIRST + 120 * DAY)] == [60]
+    dates = calendar(365, every=15).training_dates(FIRST + 120 * DAY)
+    assert [day(date) for date in dates] == [60]
 
 
 def test_a_long_log_gives_only_so_many_snapshots() -> None:
-    judging = CALIBRATION_DATES * 4  # four snapshots to a horizon
-    assert len(calendar(3000).training_dates(FIRST + 3000 * DAY)) == MAX_SNAPSHOTS + judging
+    dates = calendar(3000).training_dates(FIRST + 3000 * DAY)
+    judging = FIRST + 3000 * DAY - (CALIBRATION_DATES + 1) * 60 * DAY
+    assert sum(date < judging for date in dates) == MAX_SNAPSHOTS
+    # Every date that calibrations are judged on has its full number of snapshots before it.
+    assert len(dates) <= MAX_SNAPSHOTS + CALIBRATION_DATES * 2 + 1
 
 
 def test_the_test_date_leaves_one_whole_horizon() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_calibrated_margins_are_left_as_they_are() -> None:
     choice = chosen(snapshots(), Booster())
     assert choice.calibration == Calibration()
     assert choice.evidence.startswith("none: ")
-    for name in ("platt", "beta", "isotonic"):
+    for name in ("slope", "platt", "beta", "isotonic"):
         assert f"{name} " in choice.evidence
 
 
@@ -72,6 +73,19 @@ def test_margins_that_boast_on_every_date_are_mapped_back() -> None:
     assert choice.calibration.above == pytest.approx(1 / 2.5, abs=0.02)
     assert choice.calibration.intercept == pytest.approx(-0.7 / 2.5, abs=0.05)
     assert choice.evidence.startswith("platt: ")
+
+
+def test_a_slope_is_corrected_although_every_date_has_a_rate_of_its_own() -> None:
+    class Drifting(Booster):
+        def stated(self, rows: Snapshots) -> np.ndarray:
+            by = {0: 0.15, 1: -0.15, 2: 0.15}.get((LAST - rows.dates[0]) // WINDOW, 0.0)
+            return rows.X[:, 0] / 1.6 + by
+
+    choice = chosen(snapshots(), Drifting())
+    assert choice.evidence.startswith("slope: ")
+    assert choice.calibration.above == pytest.approx(1.6, abs=0.1)
+    level = choice.calibration.apply(np.array([0.2]))  # the mean of these margins
+    assert level == pytest.approx(1 / (1 + np.exp(-0.2)), abs=0.05)
 
 
 def test_margins_that_boast_on_one_side_only_need_the_beta_map() -> None:
@@ -120,12 +134,11 @@ def test_every_date_is_scored_by_a_booster_whose_labels_had_ended() -> None:
 
 
 def test_a_map_that_raised_the_loss_on_one_date_is_dropped() -> None:
-    # The latest date boasts, so that a map of those before helps it much; the oldest is shifted,
-    # so that a map of it spoils the one between.
+    # The oldest date is too modest, so that a map of it spoils the next; the latest boasts.
     class Uneven(Booster):
         def stated(self, rows: Snapshots) -> np.ndarray:
-            times = {LAST: 6.0, LAST - WINDOW: 1.6, LAST - 2 * WINDOW: 1.6}[rows.dates[0]]
-            return rows.X[:, 0] * times + (0.9 if rows.dates[0] == LAST - 2 * WINDOW else 0.0)
+            times = {LAST: 6.0, LAST - WINDOW: 1.0, LAST - 2 * WINDOW: 0.5}[rows.dates[0]]
+            return rows.X[:, 0] * times
 
     choice = chosen(snapshots(), Uneven())
     assert choice.calibration.method == "none"
@@ -158,3 +171,31 @@ def test_a_date_on_which_everybody_churns_teaches_nothing() -> None:
 def test_the_same_seed_gives_the_same_choice() -> None:
     rows = snapshots()
     assert chosen(rows, Booster(times=1.2)) == chosen(rows, Booster(times=1.2))
+
+
+def seasonal(dates: int = 60, amplitude: float = 0.5, rows: int = 1500) -> Snapshots:
+    """Rows whose odds also follow the year, which the margins do not know."""
+    plain = snapshots(dates=dates, rows=rows)
+    rng = np.random.default_rng(3)
+    year = 2 * np.pi * plain.as_of / (365 * DAY)
+    truth = plain.X[:, 0] + amplitude * np.sin(year)
+    return replace(plain, is_churn=rng.random(len(plain)) < 1 / (1 + np.exp(-truth)))
+
+
+def test_a_season_that_repeats_is_expected_again() -> None:
+    choice = chosen(seasonal(), Booster())
+    now = 0.5 * np.sin(2 * np.pi * (LAST + WINDOW) / (365 * DAY))
+    assert choice.season == pytest.approx(now, abs=0.12)
+    assert "kept; now" in choice.evidence
+
+
+def test_where_there_is_no_season_none_is_made_up() -> None:
+    choice = chosen(seasonal(amplitude=0.0), Booster())
+    assert choice.season == 0.0
+    assert "dropped; now" in choice.evidence
+
+
+def test_a_log_of_a_year_cannot_show_that_it_repeats() -> None:
+    choice = chosen(seasonal(dates=24), Booster())
+    assert choice.season == 0.0
+    assert "too short to show that a year repeats" in choice.evidence

@@ -60,6 +60,15 @@ def test_a_rising_map_keeps_the_order(shape: tuple[object, ...], one: float, oth
     assert low <= high
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_shift_is_one_of_the_log_odds(shape: tuple[object, ...]) -> None:
+    margin = np.linspace(-4, 4, 9)
+    plain_map = Calibration(*shape)  # type: ignore[arg-type]
+    before, after = plain_map.apply(margin), plain_map.shifted(0.3).apply(margin)
+    moved = np.log(after / (1 - after)) - np.log(before / (1 - before))
+    assert moved == pytest.approx(np.full(9, 0.3))
+
+
 @given(st.lists(margins, max_size=20))
 def test_the_plain_python_source_gives_the_bits_of_the_compiled(given_margins: list[float]) -> None:
     array = np.array(given_margins, dtype=np.float64)

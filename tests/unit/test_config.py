@@ -53,12 +53,6 @@ def test_a_file_with_every_key_is_read() -> None:
     assert config.complete_until_us == int(datetime(2011, 12, 10, tzinfo=UTC).timestamp()) * 10**6
 
 
-@pytest.mark.parametrize(("horizon", "every"), [(60, 15), (3, 1), (1, 1)])
-def test_snapshots_are_a_quarter_of_the_horizon_apart_by_default(horizon: int, every: int) -> None:
-    config = parse(f"{QUERY}[problem]\nhorizon_days = {horizon}\n", PATH)
-    assert config.snapshot_every_days == every
-
-
 def test_paths_are_relative_to_the_folder_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "keepwell.toml").write_text(QUERY)
     config = load(tmp_path / "keepwell.toml")

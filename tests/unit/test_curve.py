@@ -12,7 +12,8 @@ from training.curve import MIN_ROWS, fit_curve
 
 DAYS = np.array([7, 30, 60, 90], dtype=np.int64)
 CURVE = RiskCurve(
-    DAYS, 2, np.array([-0.5, -0.4, 0.0, 0.6]), np.array([-1.2, 0.3, 0.0, 1.1]),
+    DAYS, 2, np.array([0.1, 0.0, 0.0, -0.2]), np.array([-0.5, -0.4, 0.0, 0.6]),
+    np.array([-1.2, 0.3, 0.0, 1.1]), -3.0, 3.0,
 )  # fmt: skip
 
 
@@ -22,14 +23,15 @@ def sigmoid(z: np.ndarray | float) -> np.ndarray:
 
 @given(
     st.lists(st.tuples(st.floats(-40, 40), st.floats(0, 1)), max_size=20),
-    st.lists(st.floats(-50, 50), min_size=6, max_size=6),
+    st.lists(st.floats(-50, 50), min_size=9, max_size=9),
 )
 def test_no_curve_ever_rises_and_each_goes_through_the_probability(
     rows: list[tuple[float, float]], shape: list[float]
 ) -> None:
     curve = RiskCurve(
-        DAYS, 2, np.array([*shape[:2], 0.0, shape[2]]), np.array([*shape[3:5], 0.0, shape[5]])
-    )
+        DAYS, 2, np.array([*shape[:2], 0.0, shape[2]]), np.array([*shape[3:5], 0.0, shape[5]]),
+        np.array([*shape[6:8], 0.0, shape[8]]), -20.0, 20.0,
+    )  # fmt: skip
     margin, probability = np.array(rows, dtype=np.float64).reshape(-1, 2).T.copy()
     points = curve.probabilities(margin, probability)
     assert (np.diff(points, axis=1) <= 0.0).all()
@@ -41,10 +43,18 @@ def test_the_points_are_shares_of_their_neighbours() -> None:
     margin, p = 0.8, 0.7
     (seven, thirty, sixty, ninety) = CURVE.probabilities(np.array([margin]), np.array([p]))[0]
     assert sixty == p
-    assert ninety == pytest.approx(p * sigmoid(0.6 * margin + 1.1))
+    assert ninety == pytest.approx(p * sigmoid(-0.2 * margin**2 + 0.6 * margin + 1.1))
     bought_by_thirty = (1 - p) * sigmoid(-0.4 * margin + 0.3)
     assert thirty == pytest.approx(1 - bought_by_thirty)
-    assert seven == pytest.approx(1 - bought_by_thirty * sigmoid(-0.5 * margin - 1.2))
+    assert seven == pytest.approx(
+        1 - bought_by_thirty * sigmoid(0.1 * margin**2 - 0.5 * margin - 1.2)
+    )
+
+
+def test_beyond_the_margins_that_were_learnt_from_the_shares_stay_as_they_are() -> None:
+    p = np.array([0.9, 0.9])
+    inside, outside = CURVE.probabilities(np.array([3.0, 30.0]), p)
+    assert inside.tolist() == outside.tolist()
 
 
 def test_a_score_shows_the_round_horizons_and_its_own() -> None:
@@ -71,11 +81,11 @@ def test_a_certain_buyer_has_bought_by_the_point() -> None:
 
 def test_the_plain_python_source_gives_the_bits_of_the_compiled() -> None:
     rng = np.random.default_rng(3)
-    margin = rng.normal(0, 3, size=50)
+    margin = rng.uniform(-3, 3, size=50)
     p = sigmoid(margin)
     points = CURVE.probabilities(margin, p)
     out, days = np.empty_like(points), np.empty(50)
-    plain(_curve)(margin, p, 2, CURVE.slope, CURVE.intercept, out)
+    plain(_curve)(margin, p, 2, CURVE.curvature, CURVE.slope, CURVE.intercept, out)
     assert out.tobytes() == points.tobytes()
     plain(_days_until)(points, DAYS, 0.5, days)
     assert days.tobytes() == CURVE.days_until(points, 0.5).tobytes()
@@ -89,6 +99,8 @@ def test_the_plain_python_source_gives_the_bits_of_the_compiled() -> None:
         {"days": DAYS.astype(np.float64)},
         {"slope": np.array([1.0, 1.0, math.nan, 1.0])},
         {"intercept": np.zeros(3)},
+        {"low": 4.0},
+        {"high": math.inf},
     ],
 )
 def test_a_damaged_curve_is_refused(wrong: dict[str, object]) -> None:

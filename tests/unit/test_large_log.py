@@ -90,4 +90,4 @@ def test_each_kind_carries_what_belongs_to_it(log: Path) -> None:
 
 def test_its_configuration_is_read_as_any_other(log: Path) -> None:
     config = configuration.load(log / "keepwell.toml")
-    assert config.snapshot_every_days == 146
+    assert config.training.snapshot_every_days == 146

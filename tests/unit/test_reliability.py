@@ -7,7 +7,8 @@ from churn.calibration import Calibration
 from churn.errors import BundleCorrupt
 from churn.reliability import Reliability
 from training.calibrate import Dated
-from training.reliability import MOST_SHIFT, learn_reliability, shift
+from training.reliability import learn_reliability
+from training.shift import MOST_SHIFT, shift
 
 
 def dated(n: int, shifts: dict[bool, float], seed: int) -> Dated:

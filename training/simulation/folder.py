@@ -39,7 +39,6 @@ inactivity_days = 180        # no purchase for longer: already lapsed, not score
 observation_window_days = 730
 
 [training]
-snapshot_every_days = 15     # days between the past dates the model learns from
 seed = 7
 
 [business]
