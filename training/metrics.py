@@ -154,7 +154,7 @@ def wilson(churners: float, customers: float) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def ece_floor(probability: ArrayLike, seed: int, repeats: int = 400) -> EceFloor:
+def ece_floor(probability: ArrayLike, seed: int, repeats: int | None = None) -> EceFloor:
     """ECE of a model whose every probability is exactly right, by simulation.
 
     An ECE below `p95` is no evidence of miscalibration: the same customers would show as much by
@@ -164,10 +164,12 @@ def ece_floor(probability: ArrayLike, seed: int, repeats: int = 400) -> EceFloor
     ----------
     probability : array_like of float, shape (n,)
     seed : int
-    repeats : int
-        Simulated outcomes per customer.
+    repeats : int, optional
+        Simulated outcomes per customer; 400 by default, fewer of more than 100,000 customers, whose
+        floor is all but zero.
     """
     p = np.sort(checked(np.zeros(np.shape(probability)), probability)[1])
+    repeats = max(100, min(400, 40_000_000 // len(p))) if repeats is None else repeats
     rng = np.random.default_rng(seed)
     simulated = [_ece(rng.random(len(p)) < p, p, ECE_BINS, is_sorted=True) for _ in range(repeats)]
     return EceFloor(float(np.mean(simulated)), float(np.quantile(simulated, 0.95)))

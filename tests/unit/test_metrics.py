@@ -130,3 +130,9 @@ def test_the_floor_is_the_same_for_the_same_seed_and_any_order():
 
 def test_documented_examples_run():
     assert doctest.testmod(metrics).failed == 0
+
+
+def test_the_floor_of_a_large_test_is_simulated_less_often_and_is_as_right():
+    p = np.linspace(0.3, 0.3 + 1e-9, 200_000)
+    assert ece_floor(p, seed=1) == ece_floor(p, seed=1, repeats=200)
+    assert ece_floor(p, seed=1).mean == pytest.approx(np.sqrt(2 / np.pi * 0.21 / 20_000), rel=0.1)
