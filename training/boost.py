@@ -143,8 +143,12 @@ def boost(
         "num_threads": 2,
         "verbosity": -1,
     }
-    matrix = np.concatenate(columns)
-    columns.clear()  # not held twice
+    matrix = np.empty((len(y), len(used)), dtype=np.float64)
+    at = len(y)
+    while columns:  # a part is given back once it is copied, so the matrix is never held twice
+        part_columns = columns.pop()
+        at -= len(part_columns)
+        matrix[at : at + len(part_columns)] = part_columns
     names = [schema.model_columns[column] for column in used]
     coded = [c.name for c in schema.extras if c.kind == "categorical" and c.name in names]
     booster = lgb.train(

@@ -7,6 +7,7 @@ Shapley game; the words and the unit are the feature's own.
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from churn.bundle import Model
 from churn.compiled import Floats
@@ -56,7 +57,7 @@ def drivers(model: Model, X: Floats, seed: int) -> tuple[Driver, ...]:
         n_families=len(players),
     )
     columns = model.columns(X)
-    rows = np.sort(np.random.default_rng(seed).permutation(len(X))[:MOST_ROWS])
+    rows = _some(len(X), seed)
     contributions = np.full((len(X), len(players)), np.nan)
     contributions[rows] = trees.explain(columns[rows])[1]
     importance = dict(zip(own, np.abs(contributions[rows]).mean(axis=0), strict=True))
@@ -65,6 +66,26 @@ def drivers(model: Model, X: Floats, seed: int) -> tuple[Driver, ...]:
         for name in sorted(own, key=lambda name: -importance[name])[:MOST_DRIVERS]
         if importance[name] > 0
     )
+
+
+def family_shares(model: Model, X: Floats, seed: int) -> dict[str, float]:
+    """Mean absolute contribution of each reason family that has any, in log-odds.
+
+    Parameters
+    ----------
+    model, X, seed
+        As `drivers`; the same customers are explained.
+    """
+    _, contributions = model.trees.explain(model.columns(X[_some(len(X), seed)]))
+    moved = np.abs(contributions).mean(axis=0).tolist()
+    return {
+        family: share for family, share in zip(model.schema.families, moved, strict=True) if share
+    }
+
+
+def _some(n: int, seed: int) -> NDArray[np.int64]:
+    """At most `MOST_ROWS` of n rows, at random, ascending."""
+    return np.sort(np.random.default_rng(seed).permutation(n)[:MOST_ROWS])
 
 
 def _base(name: str, names: tuple[str, ...]) -> str:

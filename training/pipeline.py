@@ -29,7 +29,7 @@ from training.backtest import (
 from training.boost import Boosted
 from training.calendar import Calendar, date_of, instant
 from training.config import Config
-from training.drivers import drivers
+from training.drivers import drivers, family_shares
 from training.favourites import favourite_categories
 from training.fit import FIT_STEPS, Fitted, fit
 from training.ingest import Ingested, ingest
@@ -181,8 +181,6 @@ def _report_data(
 ) -> ReportData:
     test, zone = judged.test, config.events.zone
     model, problem = judged.fitted.model, config.problem
-    _, contributions = model.trees.explain(model.columns(test.X))
-    families = np.abs(contributions).mean(axis=0)
     judged_on = date_of(test.dates[0], zone)
     return ReportData(
         model_version=manifest.model_version,
@@ -209,11 +207,7 @@ def _report_data(
             for past in judged.earlier
         ),
         drivers=drivers(model, test.X, config.training.seed),
-        families={
-            family: float(families[at])
-            for at, family in enumerate(model.schema.families)
-            if families[at] > 0
-        },
+        families=family_shares(model, test.X, config.training.seed),
         thresholds=thresholds(judged.probabilities[MODEL]).model_dump(),
         calibration=judged.fitted.calibration.evidence,
         settings={name: str(setting) for name, setting in fitted.settings.items()},

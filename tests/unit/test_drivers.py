@@ -11,7 +11,7 @@ from churn.population import Population
 from churn.reliability import Reliability
 from churn.schema import Schema
 from churn.trees import FlatTrees
-from training.drivers import RHYTHM_WORDS, drivers
+from training.drivers import RHYTHM_WORDS, drivers, family_shares
 
 PLAN = Column(
     "plan", "categorical", "plan", "category", {"en": "plan of the customer", "ru": "тариф"},
@@ -80,6 +80,24 @@ def test_only_some_rows_are_explained_where_there_are_many(made, monkeypatch):
     monkeypatch.setattr("training.drivers.MOST_ROWS", 100)
     model, X = made
     assert np.isfinite(drivers(model, X, 7)[0].contribution).sum() == 100
+
+
+def test_each_kind_of_reason_moves_risk_by_its_own_share(made):
+    model, X = made
+    moved = np.abs(model.trees.explain(model.columns(X))[1]).mean(axis=0)
+    shares = family_shares(model, X, 7)
+    assert {"silence", "plan"} <= shares.keys()
+    for family, share in zip(model.schema.families, moved, strict=True):
+        assert shares.get(family, 0.0) == pytest.approx(share)
+
+
+def test_kinds_of_reasons_are_told_by_some_rows_where_there_are_many(made, monkeypatch):
+    model, X = made
+    every = family_shares(model, X, 7)
+    monkeypatch.setattr("training.drivers.MOST_ROWS", 400)
+    some = family_shares(model, X, 7)
+    assert some != every
+    assert some == pytest.approx(every, rel=0.2)
 
 
 def test_every_rhythm_column_has_words_and_no_feature_shares_them():
