@@ -120,10 +120,17 @@ def inspect(
         Length of the outcome window.
     seed : int
         Of the choice of rows where there are many.
+
+    Raises
+    ------
+    ValueError
+        There are no rows at the test date.
     """
     rng = np.random.default_rng(seed)
     learnt = _some(np.flatnonzero(snapshots.as_of + window <= test_date), rng)
     test = _some(np.flatnonzero(snapshots.as_of == test_date), rng)
+    if len(test) == 0:
+        raise ValueError("the snapshots have no rows at the test date, so no column can be asked")
     if len(learnt) == 0:
         return []
     earlier = _same_customers(snapshots, test, test_date - window)

@@ -38,7 +38,11 @@ from training.packing import pack, thresholds
 from training.progress import Progress, Silent
 from training.report_data import Earlier, ReportData, purchase_target
 from training.report_facts import calendar_of, risk_curves
+from training.snapshots import collect
 from training.verdicts import Outcome
+
+ASKED_DATES = 6  # before the test date: enough to know what a column meant until then
+ASKED_ROWS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,13 @@ def train(
             boosters=boosters,
             progress=progress,
         )
+        asked = collect(
+            ingested,
+            [*calendar.training_dates(test_date)[-ASKED_DATES:], test_date],
+            config.problem,
+            max_rows=ASKED_ROWS,
+            seed=config.training.seed,
+        )
         category = favourite_categories(
             ingested,
             judged.test.customer_id,
@@ -134,7 +145,7 @@ def train(
             config.problem.observation_window_days,
         )
     progress.stage("asking the gates")
-    judgement = assess(config, registry, judged, snapshots)
+    judgement = assess(config, registry, judged, asked)
     progress.stage("writing the report")
     result = BacktestResult(config.problem.horizon_days, (judged,), config.events.zone).to_dict()
     profit = judgement.empc[MODEL]
