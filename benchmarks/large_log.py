@@ -164,13 +164,13 @@ def _live(
         began = at
         # Who they are.
         now = (days - 30.0) * rng.random() ** 1.2
-        gap = math.exp(3.15 + 0.75 * rng.standard_normal())
-        regularity = 0.7 + 2.5 * rng.random()
-        leaves = 0.02 + 0.33 * rng.random() ** 3
+        gap = math.exp(3.6 + 0.8 * rng.standard_normal())
+        regularity = 0.6 + 1.2 * rng.random()
+        leaves = 0.02 + 0.3 * rng.random() ** 2
         cheque = math.exp(3.3 + 0.6 * rng.standard_normal())
         bargains = 0.6 * rng.random() ** 2
-        lines = 1.0 + 3.35 * rng.random()
-        visits = 0.5 + 5.5 * rng.random()
+        lines = 1.0 + 5.3 * rng.random()
+        visits = 0.5 + 9.3 * rng.random()
         grumbles = 0.12 * rng.random() ** 2
         sends_back = 0.25 * rng.random() ** 2
         favourite = int(40 * rng.random() ** 1.5)
@@ -178,11 +178,11 @@ def _live(
         orders = 0
         cases = 0
         mood = 0.0
-        while now < days and at - began < MOST_EVENTS - 40:
+        while now < days and at - began < MOST_EVENTS - 60:
             # An order of several lines.
             bought = int(rng.poisson(lines - 1.0)) + 1
             reduced = rng.random() < bargains
-            for _ in range(min(bought, 9)):
+            for _ in range(min(bought, 12)):
                 money = round(cheque * math.exp(0.5 * rng.standard_normal() - 0.1 * mood), 2) + 0.01
                 customer[at], kind[at], order[at], case[at] = first + k, _PURCHASE, orders, -1
                 category[at] = favourite if rng.random() < 0.6 else int(40 * rng.random())
@@ -221,15 +221,18 @@ def _live(
                            occurred_at, amount, discount, value)  # fmt: skip
             orders += 1
             gone = rng.random() < leaves + 0.25 * min(mood, 1.0)
-            # Christmas hastens them, January delays them; who is leaving looks in less and less.
+            # Christmas hastens them, January delays them; some drift away and come back.
             day_of_year = (now + 1.0) % 365.25
             season = 0.75 if day_of_year > 320.0 else (1.3 if day_of_year < 40.0 else 1.0)
             wait = 0.5 + gap * season * (1.0 + 0.3 * mood) * rng.gamma(regularity) / regularity
-            for _ in range(int(rng.poisson(visits * (0.4 if gone else 1.0)))):
-                share = rng.random()
-                share = 0.5 * share * share if gone else math.sqrt(share)
+            if rng.random() < 0.08:
+                wait += 30.0 + rng.exponential(120.0)
+            gap *= math.exp(0.12 * rng.standard_normal())
+            # Who is leaving looks in less; most visits lead to nothing.
+            for _ in range(int(rng.poisson(visits * (0.7 if gone else 1.0)))):
                 looked = _CART if rng.random() < 0.12 else _VISIT
-                at = _note(first + k, looked, -1, -1, now + share * wait, -1.0, -1.0, days, at,
+                at = _note(first + k, looked, -1, -1, now + rng.random() * min(wait, 90.0), -1.0,
+                           -1.0, days, at,
                            customer, kind, order, case, category, channel,
                            occurred_at, amount, discount, value)  # fmt: skip
             if gone:
