@@ -81,8 +81,9 @@ class Scorer:
         if explained is not None and base is not None:
             margin[scored], explained[scored] = model.trees.explain(columns)
             base[scored] = model.trees.expected_margin
+            present = self.feeds if feeds is None else feeds & self.feeds
             for family, feed in enumerate(self.schema.feeds):
-                if feeds is not None and feed is not None and feed not in feeds:
+                if feed is not None and feed not in present:
                     # What the absence itself says belongs to the starting point, not to a reason.
                     base += explained[:, family]
                     explained[:, family] = 0.0

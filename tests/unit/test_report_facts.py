@@ -37,7 +37,8 @@ class Model:
 @pytest.fixture
 def judged():
     rng = np.random.default_rng(3)
-    curve = RiskCurve(np.array([14, 30, 60, 90]), 2, np.zeros(4), np.zeros(4))
+    days_shown, zero = np.array([14, 30, 60, 90]), np.zeros(4)
+    curve = RiskCurve(days_shown, 2, zero, zero, zero, -9.0, 9.0)
     model = Model(Calibration(), curve)
     model.trees = model
     X = rng.normal(size=(N, len(FEATURES)))
