@@ -49,7 +49,7 @@ def judged():
         for k in (1, 2)
     )
     dates = {TEST - 120 * DAY: "training", TEST - 90 * DAY: "training"}
-    fitted = Fitted(model, Choice(1, Calibration(), "", earlier), dates, {}, {})
+    fitted = Fitted(model, Choice(1, Calibration(), 0.0, "", earlier), dates, {}, {})
     probability = Calibration().apply(X[:, 0])
     return Judged(test, {"keepwell": probability}, fitted, dict.fromkeys(dates, (N, 0.5)))
 
