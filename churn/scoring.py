@@ -133,20 +133,26 @@ class Scorer:
         Raises
         ------
         RequestError
-            A column in `own` that the model does not have or that events tell, or a wrong value.
+            A column in `own` that the model does not have or that events tell, or a wrong value;
+            or the model reads no events.
         """
+        if not self.schema.loop:
+            raise RequestError(
+                "this model was made of a ready feature table and reads no events; send "
+                "`features` instead, as GET /v1/model names them",
+                pointer="/events",
+                code="events_not_read",
+            )
         X = self._row(own or {})
-        if self.schema.loop:
-            told = [name for name in own or {} if name in POSITION]
-            if told:
-                raise RequestError(
-                    f"{told[0]} is computed from the events; beside events send only your own "
-                    "columns",
-                    pointer=f"/features/{told[0]}",
-                    code="computed_from_events",
-                )
-            log = customer_log(customer_id, events)
-            X[:, : len(FEATURES)] = features(log, as_of, self.settings)
+        told = [name for name in own or {} if name in POSITION]
+        if told:
+            raise RequestError(
+                f"{told[0]} is computed from the events; beside events send only your own columns",
+                pointer=f"/features/{told[0]}",
+                code="computed_from_events",
+            )
+        log = customer_log(customer_id, events)
+        X[:, : len(FEATURES)] = features(log, as_of, self.settings)
         missing = tuple(
             column.name for column in self.schema.extras if np.isnan(X[0, self._at(column.name)])
         )

@@ -1,4 +1,4 @@
-"""Judge the model and every baseline on dates that come after what they learnt from."""
+"""Judge the model and every baseline on what they had not seen: later dates, or folds."""
 
 from datetime import UTC, date, datetime
 from typing import Annotated
@@ -27,20 +27,29 @@ def backtest(
 ) -> None:
     """Print out-of-time metrics side by side."""
     with training_extra():
-        from training.backtest import backtest as run_backtest
-        from training.config import load
-    settings = load(config)
+        from training.backtest import backtest as backtest_events
+        from training.settings import read
+        from training.table.config import TableConfig
+        from training.table.train import backtest as backtest_table
+    settings, now = read(config), datetime.now(UTC)
     with progress() as listener:
-        now = datetime.now(UTC)
-        result = run_backtest(settings, as_of or None, now=now, progress=listener).to_dict()
+        if isinstance(settings, TableConfig):
+            judged = backtest_table(settings, as_of or None, now=now, progress=listener)
+            result = judged.to_dict(settings.problem.horizon_days)
+            notes = [line for line in [judged.copies_line()] if line is not None]
+        else:
+            judged_dates = backtest_events(settings, as_of or None, now=now, progress=listener)
+            result, notes = judged_dates.to_dict(), []
     if as_json:
         print_json(result)
         return
     dates = ", ".join(str(date) for date in result["as_of"])
+    where = f"customers at {dates}" if dates else "rows in five folds"
+    within = f" within {result['horizon_days']} days" if dates else ""
     say(
         [
-            f"{result['n']:,} customers at {dates}; churn rate {result['churn_rate']:.3f} "
-            f"within {result['horizon_days']} days",
+            f"{result['n']:,} {where}; churn rate {result['churn_rate']:.3f}{within}",
+            *notes,
             "",
             " " * 18 + "".join(f"{name:>16}" for name in METRICS),
         ]

@@ -1,7 +1,9 @@
-"""Score everybody in the log, file to file."""
+"""Score everybody in the log, or in a ready table, file to file."""
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -45,14 +47,22 @@ def score(
     if out.suffix not in FORMATS:
         raise typer.BadParameter(f"--out must end in {', '.join(FORMATS)}, not {out.name!r}")
     with training_extra():
-        from training.bulk import score as score_everybody
-        from training.config import load
-    settings = load(config)
+        from training.bulk import BulkResult
+        from training.bulk import score as score_events
+        from training.settings import read
+        from training.table.config import TableConfig
+        from training.table.score import score as score_table
+    settings = read(config)
+    zone: tzinfo = UTC
+    score_everybody: Callable[..., BulkResult]
+    if isinstance(settings, TableConfig):
+        score_everybody = partial(score_table, settings)
+    else:
+        score_everybody, zone = partial(score_events, settings), settings.events.zone
     if as_of is not None and as_of.tzinfo is None:
-        as_of = as_of.replace(tzinfo=settings.events.zone)
+        as_of = as_of.replace(tzinfo=zone)
     with progress() as listener:
         result = score_everybody(
-            settings,
             models_dir,
             as_of=as_of,
             out=out,

@@ -1,4 +1,4 @@
-"""Train a model from the event log, publish it, and make it current if it passes its gates."""
+"""Train a model, publish it, and make it current if it passes its gates."""
 
 from datetime import UTC, datetime
 
@@ -17,11 +17,16 @@ def train(
 ) -> None:
     """Publish a bundle with its report; promote it unless it fails a gate (exit code 1)."""
     with training_extra():
-        from training.config import load
-        from training.pipeline import train as run_pipeline
-    settings = load(config)
+        from training.pipeline import train as train_on_events
+        from training.settings import read
+        from training.table.config import TableConfig
+        from training.table.train import train as train_on_table
+    settings, now = read(config), datetime.now(UTC)
     with progress() as listener:
-        result = run_pipeline(settings, models_dir, progress=listener, now=datetime.now(UTC))
+        if isinstance(settings, TableConfig):
+            result = train_on_table(settings, models_dir, progress=listener, now=now)
+        else:
+            result = train_on_events(settings, models_dir, progress=listener, now=now)
     if as_json:
         print_json(
             {

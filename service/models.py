@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from churn import bundle as bundles
 from churn.events import MICROSECONDS_PER_DAY, Event, Kind
 from churn.manifest import Manifest
@@ -47,7 +49,10 @@ def load(path: Path) -> Loaded:
     bundle = bundles.load(path)
     scorer = Scorer(bundle)
     # The first call compiles the kernels, which may take seconds: not on a request's time.
-    scorer.score_events("warm-up", [Event(0, Kind.PURCHASE, amount=1.0)], MICROSECONDS_PER_DAY)
+    if scorer.schema.loop:
+        scorer.score_events("warm-up", [Event(0, Kind.PURCHASE, amount=1.0)], MICROSECONDS_PER_DAY)
+    else:
+        scorer.score_matrix(np.ones((1, len(scorer.schema))))
     return Loaded(
         version=bundle.version,
         sha256=bundle.sha256,

@@ -28,7 +28,7 @@ from training.snapshots import Snapshots, collect
 
 MODEL = "keepwell"
 MAX_TRAINING_ROWS = 600_000
-_REPORTED = ("roc_auc", "pr_auc", "brier", "log_loss", "ece", "top_decile_lift")
+REPORTED = ("roc_auc", "pr_auc", "brier", "log_loss", "ece", "top_decile_lift")
 
 Floats = NDArray[np.float64]
 
@@ -78,9 +78,9 @@ class BacktestResult:
         models: dict[str, Any] = {}
         for name in by_date[0]:
             rows = [asdict(metrics[name]) for metrics in by_date]
-            models[name] = {metric: _mean([row[metric] for row in rows]) for metric in _REPORTED}
+            models[name] = {metric: _mean([row[metric] for row in rows]) for metric in REPORTED}
             models[name]["by_date"] = {
-                day: {metric: row[metric] for metric in ("n", "churn_rate", *_REPORTED)}
+                day: {metric: row[metric] for metric in ("n", "churn_rate", *REPORTED)}
                 for day, row in zip(dates, rows, strict=True)
             }
         labels = np.concatenate([one.test.is_churn for one in self.judged])
@@ -216,4 +216,4 @@ def _mean(numbers: Sequence[float | None]) -> float | None:
 
 def mean_metrics(result: Mapping[str, Any]) -> dict[str, float | None]:
     """Keepwell's figures out of `BacktestResult.to_dict()`, for a manifest."""
-    return {metric: result["models"][MODEL][metric] for metric in _REPORTED}
+    return {metric: result["models"][MODEL][metric] for metric in REPORTED}

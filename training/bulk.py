@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from churn.bundle import load
 from churn.columns import Column
-from churn.errors import BundleNotFound, ConfigError
+from churn.errors import BundleNotFound, ConfigError, DataError
 from churn.events import EventLog
 from churn.features import features
 from churn.registry import Registry
@@ -83,15 +83,18 @@ def score(
         Nothing has been promoted yet.
     ConfigError
         The file's ending is none of the three.
+    DataError
+        The log cannot be used, or the model reads no events.
     """
     started = time.monotonic()
     progress = progress or Silent()
-    _check_out(out)
-    registry = Registry(models_dir)
-    version = registry.current()
-    if version is None:
-        raise BundleNotFound(f"no model in {models_dir}; run `keepwell train` first")
-    scorer = Scorer(load(registry.path(version)))
+    check_out(out)
+    scorer = current_scorer(models_dir)
+    if not scorer.schema.loop:
+        raise DataError(
+            f"the current model in {models_dir} reads a ready table, but {config.path} has "
+            "[events]; run `keepwell train` with it first"
+        )
     with tempfile.TemporaryDirectory(prefix="keepwell-") as work:
         ingested = ingest(config, Path(work), now_us=instant(now), progress=progress)
         when = ingested.complete_until if as_of is None else instant(as_of)
@@ -128,6 +131,21 @@ def score(
         for name, n in sorted(sum(map(Counter, unseen), Counter()).items()):
             progress.note(f"{n:,} customers have a {name} that was not seen in training")
     return BulkResult(rows, out, time.monotonic() - started)
+
+
+def current_scorer(models_dir: Path) -> Scorer:
+    """The current model, ready to score.
+
+    Raises
+    ------
+    BundleNotFound
+        Nothing has been promoted yet.
+    """
+    registry = Registry(models_dir)
+    version = registry.current()
+    if version is None:
+        raise BundleNotFound(f"no model in {models_dir}; run `keepwell train` first")
+    return Scorer(load(registry.path(version)))
 
 
 def inputs(
@@ -172,7 +190,7 @@ def score_features(scorer: Scorer, source: Path, out: Path) -> BulkResult:
         As in `score`.
     """
     started = time.monotonic()
-    _check_out(out)
+    check_out(out)
     # Buffering ahead would keep all that was read of the file in memory.
     batches = pq.ParquetFile(source, pre_buffer=False).iter_batches(batch_size=CHUNK)
 
@@ -201,7 +219,14 @@ def _numbers(values: pa.Array, column: Column | None) -> NDArray[np.float64]:
     return np.asarray(codes[named.indices.fill_null(-1).to_numpy()])
 
 
-def _check_out(out: Path) -> None:
+def check_out(out: Path) -> None:
+    """Refuse a file whose ending is none of the known.
+
+    Raises
+    ------
+    ConfigError
+        The message names the endings.
+    """
     if out.suffix.removeprefix(".") not in FORMATS:
         raise ConfigError(f"--out {out}: the file's ending must be one of .{', .'.join(FORMATS)}")
 

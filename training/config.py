@@ -9,17 +9,17 @@ import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic import model_validator as validates_together
 
 from churn.errors import ConfigError
 from training.advice import nearest
 from training.config_errors import explain
 from training.own_config import Features
-from training.section import Section
+from training.section import Section, SettingsFile
 
 __all__ = ["Business", "Config", "Events", "Features", "Problem", "Section", "Training"]
 
@@ -32,6 +32,7 @@ SELECT client            AS customer_id,
 FROM 'purchases.csv'
 """
 
+File = TypeVar("File", bound=SettingsFile)
 Days = Annotated[int, Field(ge=1, le=3650)]
 
 
@@ -165,15 +166,13 @@ class Business(Section):
         return self
 
 
-class Config(Section):
+class Config(SettingsFile):
     """Everything in one keepwell.toml.
 
     Attributes
     ----------
     events, features, problem, training, business
         The file's tables.
-    base_dir : Path
-        The folder that paths in the query are relative to: the file's own.
     """
 
     events: Events
@@ -186,18 +185,6 @@ class Config(Section):
     """How the model is trained: good defaults for every log."""
     business: Business = Field(default_factory=Business)
     """What a customer is worth."""
-
-    _path: Path = PrivateAttr(default=Path("keepwell.toml"))
-
-    @property
-    def path(self) -> Path:
-        """The file this was read from."""
-        return self._path
-
-    @property
-    def base_dir(self) -> Path:
-        """The folder that paths in the query are relative to."""
-        return self._path.absolute().parent
 
     @property
     def complete_until_us(self) -> int | None:
@@ -216,7 +203,7 @@ class Config(Section):
 
 
 def load(path: Path) -> Config:
-    """Read and check a keepwell.toml.
+    """Read and check the keepwell.toml of an event log.
 
     Raises
     ------
@@ -224,8 +211,19 @@ def load(path: Path) -> Config:
         The file is missing or not TOML, a key is unknown or a value is not allowed; the message
         names the file, the line and the key.
     """
+    return parse(text_of(path), path)
+
+
+def text_of(path: Path) -> str:
+    """The text of a keepwell.toml.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing or no text.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such file; `keepwell init DIR` writes one to start from"
@@ -234,7 +232,20 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    return parse(text, path)
+
+
+def tables_of(text: str, path: Path) -> dict[str, Any]:
+    """The tables in the text of a keepwell.toml that lies, or would lie, at `path`.
+
+    Raises
+    ------
+    ConfigError
+        It is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
 
 
 def parse(text: str, path: Path) -> Config:
@@ -245,14 +256,10 @@ def parse(text: str, path: Path) -> Config:
     ConfigError
         As `load`.
     """
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
-    return _checked(table, path, text)
+    return checked(Config, tables_of(text, path), path, text)
 
 
-def from_mapping(table: Mapping[str, Any], path: Path) -> Config:
+def from_mapping(tables: Mapping[str, Any], path: Path) -> Config:
     """Check settings that are already a mapping, as if read from `path`.
 
     Raises
@@ -260,12 +267,15 @@ def from_mapping(table: Mapping[str, Any], path: Path) -> Config:
     ConfigError
         As `load`.
     """
-    return _checked(table, path, "")
+    return checked(Config, tables, path, "")
 
 
 def template() -> str:
     """Return a keepwell.toml with every setting, its default and what it means."""
-    lines = ["# Keepwell: from your event log to a churn model. Only `query` has no default."]
+    lines = [
+        "# Keepwell: from your event log to a churn model. Only `query` has no default.",
+        "# A ready feature table with a label needs [table] instead: docs/configuration.md has it.",
+    ]
     for name, table in Config.model_fields.items():
         lines += ["", f"# {table.description}", f"[{name}]"]
         section = table.annotation
@@ -298,10 +308,17 @@ def _setting(setting: str, default: object) -> list[str]:
     return [f'{key} = "{default}"' if isinstance(default, str) else f"{key} = {default}"]
 
 
-def _checked(table: Mapping[str, Any], path: Path, text: str) -> Config:
+def checked(model: type[File], tables: Mapping[str, Any], path: Path, text: str) -> File:
+    """Tables as the settings that they are; `text` is the file's, for the lines in messages.
+
+    Raises
+    ------
+    ConfigError
+        As `load`.
+    """
     try:
-        config = Config.model_validate(dict(table))
+        config = model.model_validate(dict(tables))
     except ValidationError as error:
-        raise ConfigError(explain(error, Config, path, text)) from None
+        raise ConfigError(explain(error, model, path, text)) from None
     config._path = path
     return config

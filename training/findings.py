@@ -22,6 +22,7 @@ LABELS = {
     "rfm_lr": "RFM rule",
     "bgnbd": "BG/NBD",
     "lightgbm_default": "LightGBM defaults",
+    "logistic": "Logistic regression",
 }
 MOST_CATEGORIES, FEWEST_OF_CATEGORY = 8, 50
 

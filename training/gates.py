@@ -96,19 +96,22 @@ def described(differences: Differences) -> str:
 
 
 def calibration_gates(
-    is_churn: Booleans, probability: Floats, is_one_time: Booleans, *, seed: int
+    is_churn: Booleans, probability: Floats, is_one_time: Booleans | None, *, seed: int
 ) -> tuple[Gate, ...]:
     """Ask whether the probabilities mean what they say: for all, one-time and repeat buyers.
+
+    Where nobody knows who bought once (`is_one_time` is None), for all only.
 
     The figure is the ECE beyond what a perfect model shows in 95% of cases by chance. A shift that
     nobody could foresee (a season not in the log) warns; only probabilities that are of no use
     fail.
     """
     asked = [("calibration", "all customers", np.ones(len(is_churn), dtype=np.bool_))]
-    asked += [
-        ("calibration_one_time", "one-time buyers", is_one_time),
-        ("calibration_repeat", "repeat buyers", ~is_one_time),
-    ]
+    if is_one_time is not None:
+        asked += [
+            ("calibration_one_time", "one-time buyers", is_one_time),
+            ("calibration_repeat", "repeat buyers", ~is_one_time),
+        ]
     gates = []
     for name, whom, rows in asked:
         everyone = name == "calibration"

@@ -26,7 +26,7 @@ def grade(
     against_best: Differences,
     customers: int,
     churned: int,
-    dates: int,
+    dates: int | None,
 ) -> Grade:
     """Grade a model by its gain, calibration, stability and the data behind the judgement.
 
@@ -43,19 +43,21 @@ def grade(
     customers, churned : int
         Of the test date.
     dates : int
-        Dates that the stability is judged on, the test date included.
+        Dates that the stability is judged on, the test date included; None where customers of
+        the same time were asked about, in folds.
     """
     failed = [gate for gate in gates if not gate.passed]
     if failed:
         more = f" ({len(failed) - 1} more failed.)" if len(failed) > 1 else ""
         return Grade("D", f"{_OPENINGS['D']}. {failed[0].sentence}{more}")
     praise, blame, cost = [], [], 0
+    there = "on the test date" if dates is not None else "on the rows it was judged on"
     better, worse = verdict(against_best)
     if better and not worse:
         praise.append(f"it is clearly better than the best simple rule ({best_rule})")
     elif worse and not better:
         cost += 2
-        blame.append(f"the best simple rule ({best_rule}) is better on the test date")
+        blame.append(f"the best simple rule ({best_rule}) is better {there}")
     else:
         cost += 1
         blame.append(f"it is no clearer than the best simple rule ({best_rule})")
@@ -69,10 +71,13 @@ def grade(
         cost += 1
         whom = {"calibration_one_time": " of one-time buyers", "calibration_repeat":
                 " of repeat buyers"}.get(off.name, "")  # fmt: skip
-        blame.append(f"its probabilities{whom} were off at the test date, its order less so")
+        blame.append(f"its probabilities{whom} were off {there}, its order less so")
     if any(_about(gate, "stability") for gate in gates if gate.name in warned):
         cost += 1
         blame.append("its quality moves from date to date")
+    elif dates is None:
+        cost += 1
+        blame.append("it was judged on customers of the same time, not on a later date")
     elif dates < STEADY_DATES:
         cost += 1
         blame.append(f"it was judged on {dates} date{'s' * (dates > 1)} only")

@@ -16,7 +16,7 @@ from churn.manifest import Manifest, Verdict
 from churn.registry import Registry
 from training.config import Problem
 from training.fit import predict
-from training.gates import Floats, described, verdict
+from training.gates import Booleans, Floats, described, verdict
 from training.intervals import compare, intervals
 from training.snapshots import Snapshots
 from training.verdicts import Gate, Outcome
@@ -54,27 +54,31 @@ def promoted_gate(
     """
     current = registry.current()
     if current is None:
-        return _passed("No model is promoted yet: nothing to compare with.")
+        return not_compared("No model is promoted yet: nothing to compare with.")
     try:
         served = bundle.load(registry.path(current))
     except KeepwellError as error:
-        return _passed(f"Not compared with {current}: it cannot be loaded ({error}).")
+        return not_compared(f"Not compared with {current}: it cannot be loaded ({error}).")
     manifest, record = served.manifest, served.manifest.verdict
     if _question(manifest) != (
         problem.horizon_days,
         problem.lead_time_days,
         problem.inactivity_days,
     ):
-        return _passed(f"Not compared with {current}: it answers another question (horizon, lead "
-                       "time or inactivity differ).")  # fmt: skip
+        return not_compared(
+            f"Not compared with {current}: it answers another question (horizon, lead time or "
+            "inactivity differ)."
+        )
     if not _reads(served.model, test):
-        return _passed(f"Not compared with {current}: it reads other columns.")
+        return not_compared(f"Not compared with {current}: it reads other columns.")
     if record is None:
-        return _passed(f"Not compared with {current}: it was never judged by these gates.")
+        return not_compared(f"Not compared with {current}: it was never judged by these gates.")
     if record.grade == "D":
-        return _passed(f"Not compared with {current}: it failed gates of its own.")
+        return not_compared(f"Not compared with {current}: it failed gates of its own.")
     if date.fromisoformat(record.made_at) > test_date:
-        return _by_record(current, manifest, record, test, probability, test_date, seed)
+        return by_record(
+            current, manifest, record, test.is_churn, probability, str(test_date), seed
+        )
     differences = compare(test.is_churn, probability, predict(served.model, test.X), seed=seed)
     better, worse = verdict(differences)
     auc = differences["roc_auc"]
@@ -84,26 +88,27 @@ def promoted_gate(
     )
 
 
-def _by_record(
+def by_record(
     current: str,
     manifest: Manifest,
     record: Verdict,
-    test: Snapshots,
+    is_churn: Booleans,
     probability: Floats,
-    test_date: date,
+    judged_as_of: str,
     seed: int,
 ) -> Gate:
-    rate = float(test.is_churn.mean())
+    """Hold the promoted model's recorded figures against the new ones, if of the same customers."""
+    rate = float(is_churn.mean())
     if (
-        record.judged_as_of != str(test_date)
-        or record.judged_customers != len(test)
+        record.judged_as_of != judged_as_of
+        or record.judged_customers != len(is_churn)
         or abs(record.judged_churn_rate - rate) > SAME_CHURN_RATE
     ):
-        return _passed(
+        return not_compared(
             f"Not compared with {current}: it has learnt what became of the customers of "
-            f"{test_date}, and was itself judged on other ones ({record.judged_as_of})."
+            f"{judged_as_of}, and was itself judged on other ones ({record.judged_as_of})."
         )
-    own = intervals(test.is_churn, probability, seed=seed)
+    own = intervals(is_churn, probability, seed=seed)
     auc, loss = own["roc_auc"], own["log_loss"]
     old_auc, old_loss = manifest.metrics.get("roc_auc"), manifest.metrics.get("log_loss")
     worse = better = False
@@ -120,7 +125,7 @@ def _by_record(
     return _gate(
         figure,
         worse and not better,
-        f"than {current} as recorded on {test_date} ({'; '.join(told)})",
+        f"than {current} as recorded on {judged_as_of} ({'; '.join(told)})",
     )
 
 
@@ -143,7 +148,8 @@ def _question(manifest: Manifest) -> tuple[int, int, int]:
     return manifest.horizon_days, manifest.lead_time_days, manifest.inactivity_days
 
 
-def _passed(sentence: str) -> Gate:
+def not_compared(sentence: str) -> Gate:
+    """The gate where nothing fair can be said, or there is nothing to compare with."""
     return Gate(NAME, MEASURED, None, 0.0, Outcome.PASSED, sentence)
 
 

@@ -49,6 +49,7 @@ def render(data: ReportData) -> str:
         "Not for:",
         _bullets(_not_for(data)),
         "## Data",
+        _bullets(data.facts),
         _bullets(
             line for what in (data.usability, data.own) if what is not None for line in what.lines()
         ),

@@ -4,22 +4,19 @@ As in `training.mapping`, one query around the user's casts each column, judges 
 rejected one as JSON with the reason. Names and types are judged here, before anything is read.
 """
 
-import re
-from collections import Counter
 from dataclasses import dataclass
 
 import duckdb
 
-from churn.columns import Column, Kind
+from churn.columns import Column
 from churn.errors import MappingError
-from churn.events import LARGEST_NUMBER
 from churn.population import MODEL_COLUMNS
 from churn.schema import Schema
-from training.advice import nearest
 from training.columns import Column as SqlColumn
 from training.columns import is_readable, way_out
 from training.mapping import as_json, columns_of, missing, renamed
-from training.own_config import Features, OwnColumn
+from training.own_columns import check_names, declared, judged
+from training.own_config import Features
 from training.rules import EARLIEST_US
 
 REQUIRED = {
@@ -27,8 +24,6 @@ REQUIRED = {
     "known_at": "when the row was known, such as `changed_at AS known_at`",
 }
 REJECTED_COLUMNS = ("reason", "customer_id", "known_at", "row")
-LONGEST_CATEGORY = 128
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,25 +74,14 @@ class OwnQuery:
             f"WHEN known_at < {EARLIEST_US} THEN 'known_before_1970'",
             f"WHEN known_at >= {now_us} THEN 'known_in_the_future'",
         ]
-        for at, (column, source) in enumerate(self.own):
-            if column.kind == "numeric":
-                typed += [f"{source.number} AS own_{at}", f"{source.is_given} AS given_{at}"]
-                cases += [
-                    f"WHEN given_{at} AND own_{at} IS NULL THEN '{column.name}_unparseable'",
-                    f"WHEN NOT isfinite(own_{at}) THEN '{column.name}_not_finite'",
-                    f"WHEN abs(own_{at}) > {LARGEST_NUMBER:.0f} THEN '{column.name}_too_large'",
-                ]
-            else:
-                typed.append(f"CASE WHEN {source.is_given} THEN {source.text} END AS own_{at}")
-                cases.append(
-                    f"WHEN length(own_{at}) > {LONGEST_CATEGORY} THEN '{column.name}_too_long'"
-                )
+        own_typed, own_cases = judged(self.own)
         kept = ", ".join(f"own_{at}" for at in range(len(self.own)))
         return (
             f"SELECT customer_id, known_at, {kept}, reason,"
             f" CASE WHEN reason IS NOT NULL THEN {as_json(self.given)} END AS row"
-            f" FROM (SELECT *, CASE {' '.join(cases)} END AS reason"
-            f" FROM (SELECT *, {', '.join(typed)} FROM ({renamed(self.query, self.given)})))"
+            f" FROM (SELECT *, CASE {' '.join([*cases, *own_cases])} END AS reason"
+            f" FROM (SELECT *, {', '.join([*typed, *own_typed])}"
+            f" FROM ({renamed(self.query, self.given)})))"
         )
 
 
@@ -123,20 +107,9 @@ def describe_own(connection: duckdb.DuckDBPyConnection, features: Features, wher
     sources = tuple(column for column in given if column.name.lower() not in REQUIRED)
     if not sources:
         raise MappingError(f"{where} gives customer_id and known_at only; add columns of your own")
-    _check_names([column.name for column in given], where)
-    declared = {name.lower(): (name, one) for name, one in features.columns.items()}
-    for folded, (name, _) in declared.items():
-        if folded not in {source.name.lower() for source in sources}:
-            names = [source.name for source in sources]
-            raise MappingError(
-                f"{where} gives no column {name!r}, which [features.columns.{name}] declares "
-                f"(it gives {', '.join(names)}){nearest(name, names)}"
-            )
-    unnamed = ("", OwnColumn())
-    own = tuple(
-        (_declared(source, declared.get(source.name.lower(), unnamed)[1], where), source)
-        for source in sources
-    )
+    check_names([column.name for column in given], where)
+    _check_unlike_features(sources, where)
+    own = declared(sources, features.columns, where, "features.columns")
     try:
         Schema(tuple(column for column, _ in own))
     except ValueError as error:
@@ -144,44 +117,10 @@ def describe_own(connection: duckdb.DuckDBPyConnection, features: Features, wher
     return OwnQuery(query, given, by_name["customer_id"], by_name["known_at"], own)
 
 
-def _check_names(names: list[str], where: str) -> None:
-    for name, count in Counter(name.lower() for name in names).items():
-        if count > 1:
-            raise MappingError(f"{where} gives column {name!r} twice; name each once")
-    for name in names:
-        if not _NAME.fullmatch(name):
-            raise MappingError(
-                f"{where}: column {name!r} needs a name of at most 64 Latin letters, digits and "
-                "underscores; write `... AS such_a_name`"
-            )
+def _check_unlike_features(sources: tuple[SqlColumn, ...], where: str) -> None:
+    for name in (source.name for source in sources):
         if name.lower() in MODEL_COLUMNS:
             raise MappingError(
                 f"{where}: column {name!r} has the name of a feature that is computed from the "
                 f"events; write `{name} AS own_{name}`"
             )
-
-
-def _declared(source: SqlColumn, declared: OwnColumn, where: str) -> Column:
-    kind = declared.kind or _kind(source)
-    readable = source.is_readable_as(kind) if kind is not None else False
-    if kind is None or not readable:
-        raise MappingError(
-            f"{where}: column {source.name!r} is of type {source.type}, neither a number nor a "
-            f"category; make it one, such as {_advice(source)}"
-        )
-    try:
-        return declared.column(source.name, kind)
-    except ValueError as error:
-        raise MappingError(f"{where}: [features.columns.{source.name}]: {error}") from None
-
-
-def _kind(source: SqlColumn) -> Kind | None:
-    if source.is_numeric or source.type == "NULL":
-        return "numeric"
-    return "categorical" if source.is_name else None
-
-
-def _advice(source: SqlColumn) -> str:
-    if source.type.startswith(("DATE", "TIME")):
-        return f"date_diff('day', {source.name}, known_at)"
-    return f"{source.name}::DOUBLE or {source.name}::VARCHAR"

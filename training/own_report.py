@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.own_mapping import LONGEST_CATEGORY
+from training.own_columns import LONGEST_CATEGORY
 from training.rules import ADVICE as EVENT_ADVICE
 
 _ADVICE = {

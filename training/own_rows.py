@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from churn.columns import UNSEEN, Column
+from churn.columns import Column
 from churn.compiled import Floats, Integers, compiled
-from churn.errors import DataError
+from training.own_columns import recoded
 from training.own_report import OwnReport
 
 
@@ -80,26 +80,7 @@ class OwnRows:
         DataError
             A column is a number here and has categories in the model, or the reverse.
         """
-        here = {column.name: at for at, column in enumerate(self.columns)}
-        out = np.full((len(joined), len(columns)), np.nan)
-        for at, wanted in enumerate(columns):
-            if wanted.name not in here:
-                continue
-            given = self.columns[here[wanted.name]]
-            if given.kind != wanted.kind:
-                raise DataError(
-                    f"[features] column {given.name!r} is {given.kind}, but {wanted.kind} in the "
-                    f'model: declare kind = "{wanted.kind}" in [features.columns.{given.name}], '
-                    "or train again"
-                )
-            numbers = joined[:, here[wanted.name]]
-            if wanted.kind == "categorical":
-                codes = np.array([UNSEEN, *(wanted.encode(name) for name in given.categories)])
-                known = ~np.isnan(numbers)
-                out[known, at] = codes[numbers[known].astype(np.int64)]
-            else:
-                out[:, at] = numbers
-        return out
+        return recoded(joined, self.columns, columns, "features")
 
 
 def own_path(folder: Path, k: int) -> Path:

@@ -5,19 +5,22 @@ import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from churn.bundle import GOLDEN, MODEL, golden_bytes, model_bytes
+from churn.bundle import GOLDEN, MODEL, Model, golden_bytes, model_bytes
 from churn.columns import Column
 from churn.features import FEATURES
 from churn.manifest import FeatureEntry, Manifest, Reference, Thresholds
+from churn.schema import Schema
 from training.calendar import date_of
 from training.config import Config
 from training.fit import Fitted, predict
 from training.ingest import Ingested
 from training.snapshots import Snapshots
+from training.table.config import TableConfig
 
 HIGH_SHARE, MEDIUM_SHARE = 0.2, 0.3
 MINIMUM_FEATURES = 2
@@ -61,38 +64,25 @@ def pack(
     dict of str to bytes
         The files that score.
     """
-    model = model_bytes(fitted.model)
-    golden = golden_bytes(fitted.model, _golden_rows(reference, config.training.seed))
-    created = now.astimezone(UTC)
-    manifest = Manifest(
-        model_version=f"{created:%Y-%m-%dT%H-%M-%SZ}-{hashlib.sha256(model).hexdigest()[:4]}",
-        created_at=created.isoformat(timespec="seconds"),
-        files={},
-        features=[
-            FeatureEntry(
-                name=feature.name,
-                unit=feature.unit,
-                family=feature.family,
-                feed=feature.feed,
-                reference=_reference(reference.X[:, at]),
-            )
-            for at, feature in enumerate(FEATURES)
-            if feature.feed in ingested.feeds
-        ]
-        + [
-            _own_entry(column, reference.X[:, len(FEATURES) + at])
-            for at, column in enumerate(fitted.model.schema.extras)
-        ],
+    loop = [
+        FeatureEntry(
+            name=feature.name,
+            unit=feature.unit,
+            family=feature.family,
+            feed=feature.feed,
+            reference=_reference(reference.X[:, at]),
+        )
+        for at, feature in enumerate(FEATURES)
+        if feature.feed in ingested.feeds
+    ]
+    return packed(
+        config,
+        fitted.model,
+        reference.X,
+        now,
+        features=[*loop, *own_entries(fitted.model.schema, reference.X)],
         feeds=sorted(ingested.feeds),
-        horizon_days=config.problem.horizon_days,
-        lead_time_days=config.problem.lead_time_days,
-        inactivity_days=config.problem.inactivity_days,
-        observation_window_days=config.problem.observation_window_days,
-        minimum_features=MINIMUM_FEATURES,
-        thresholds=thresholds(predict(fitted.model, reference.X)),
-        currency=config.business.currency,
         metrics=dict(metrics),
-        libraries={"python": platform.python_version()} | {lib: version(lib) for lib in LIBRARIES},
         data_fingerprint=ingested.fingerprint,
         training={
             "snapshots": [str(date_of(as_of, config.events.zone)) for as_of in fitted.dates],
@@ -102,13 +92,57 @@ def pack(
             "lightgbm": fitted.settings,
         },
     )
-    return manifest, {MODEL: model, GOLDEN: golden}
+
+
+def packed(
+    settings: Config | TableConfig, model: Model, X: Floats, now: datetime, **told: Any
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Pack a model; what any model is told by, whatever it learnt from.
+
+    Parameters
+    ----------
+    settings : Config or TableConfig
+        The problem, the seed and the currency.
+    model : Model
+        The model.
+    X : ndarray of float64, shape (n, n_inputs)
+        Input columns of the rows that bands and golden rows refer to.
+    now : datetime
+        Becomes part of the version.
+    **told
+        The fields of the manifest that depend on what the model learnt from.
+    """
+    content = model_bytes(model)
+    created = now.astimezone(UTC)
+    manifest = Manifest(
+        model_version=f"{created:%Y-%m-%dT%H-%M-%SZ}-{hashlib.sha256(content).hexdigest()[:4]}",
+        created_at=created.isoformat(timespec="seconds"),
+        files={},
+        horizon_days=settings.problem.horizon_days,
+        lead_time_days=settings.problem.lead_time_days,
+        inactivity_days=settings.problem.inactivity_days,
+        observation_window_days=settings.problem.observation_window_days,
+        minimum_features=min(MINIMUM_FEATURES, len(model.schema)),
+        thresholds=thresholds(predict(model, X)),
+        currency=settings.business.currency,
+        libraries={"python": platform.python_version()} | {lib: version(lib) for lib in LIBRARIES},
+        **told,
+    )
+    golden = golden_bytes(model, _golden_rows(X, settings.training.seed))
+    return manifest, {MODEL: content, GOLDEN: golden}
 
 
 def thresholds(probability: Floats) -> Thresholds:
     """Bands that put a fifth of these customers in high and the next three tenths in medium."""
     medium, high = np.quantile(probability, [1 - HIGH_SHARE - MEDIUM_SHARE, 1 - HIGH_SHARE])
     return Thresholds(medium=float(medium), high=float(high))
+
+
+def own_entries(schema: Schema, X: Floats) -> list[FeatureEntry]:
+    """The user's own columns, with their values among rows of input columns (n, n_inputs)."""
+    return [
+        _own_entry(column, X[:, schema.first_extra + at]) for at, column in enumerate(schema.extras)
+    ]
 
 
 def _own_entry(column: Column, numbers: Floats) -> FeatureEntry:
@@ -147,6 +181,6 @@ def _reference(column: Floats) -> Reference:
     )
 
 
-def _golden_rows(reference: Snapshots, seed: int) -> Floats:
-    chosen = np.random.default_rng(seed).permutation(len(reference))[:GOLDEN_ROWS]
-    return reference.X[np.sort(chosen)]
+def _golden_rows(X: Floats, seed: int) -> Floats:
+    chosen = np.random.default_rng(seed).permutation(len(X))[:GOLDEN_ROWS]
+    return X[np.sort(chosen)]

@@ -157,7 +157,7 @@ def train(
     verdict = verdict_entry(judgement, judged, config, ingested.complete_until)
     manifest = manifest.model_copy(update={"verdict": verdict})
     data = _report_data(config, ingested, judged, judgement, category, fitted, manifest, now)
-    path = registry.publish(manifest, files | _pages(data))
+    path = registry.publish(manifest, files | pages(data))
     promoted = not judgement.failed
     if promoted:
         registry.promote(manifest.model_version)
@@ -239,7 +239,8 @@ def _report_data(
     )
 
 
-def _pages(data: ReportData) -> dict[str, bytes]:
+def pages(data: ReportData) -> dict[str, bytes]:
+    """The report and the model card, by name."""
     with tempfile.TemporaryDirectory(prefix="keepwell-") as folder:
         report.write(Path(folder) / "report.html", data)
         model_card.write(Path(folder) / "model_card.md", data)

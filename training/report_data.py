@@ -135,6 +135,8 @@ class ReportData:
         What the event log holds.
     own : OwnReport or None
         What the columns of the user's own hold.
+    facts : tuple of str
+        What a ready table holds, a fact each.
     settings, libraries : mapping of str to str
     warnings : tuple of str
         What the reader should know before trusting the figures.
@@ -175,6 +177,7 @@ class ReportData:
     families: Mapping[str, float] = field(default_factory=dict)
     usability: Usability | None = None
     own: OwnReport | None = None
+    facts: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     libraries: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

@@ -18,6 +18,8 @@ def learnt_from(data: ReportData) -> str:
         text += _log(data.usability)
     if data.own is not None:
         text += _own(data.own)
+    if data.facts:
+        text += "<ul>" + "".join(f"<li>{escape(fact)}</li>" for fact in data.facts) + "</ul>"
     if data.calendar and data.horizon_days is not None:
         text += grid(
             [
