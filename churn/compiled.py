@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Unsigned = NDArray[np.uint64]
 Codes = NDArray[np.int8]
 Booleans = NDArray[np.bool_]
 
@@ -29,6 +30,7 @@ if os.environ.get("KEEPWELL_NUMBA", "1") != "0":
         numba = importlib.import_module("numba")
 
 HAS_NUMBA = numba is not None
+unsigned: Any = np.uint64 if HAS_NUMBA else int  # Python's own integers are faster in plain Python
 
 
 def compiled(function: F) -> F:

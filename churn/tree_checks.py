@@ -51,7 +51,9 @@ def _check_columns(trees: "FlatTrees") -> None:
         raise _wrong("a feature has a family that does not exist")
     if not _within(trees.decision, UP_TO, ONE_OF + 1):
         raise _wrong("decision is not one of 0, 1, 2 and 3")
-    for name in ("threshold", "leaf_value", "node_count", "leaf_count"):
+    if not (trees.threshold > -np.inf).all():
+        raise _wrong("threshold is not a number")
+    for name in ("leaf_value", "node_count", "leaf_count"):
         if not np.isfinite(getattr(trees, name)).all():
             raise _wrong(f"{name} is not finite")
     if not ((trees.node_count > 0).all() and (trees.leaf_count >= 0).all()):

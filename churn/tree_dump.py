@@ -73,7 +73,10 @@ def _visit(
         sets.append(_words(part["threshold"]))
     else:
         columns["decision"].append(_UP_TO[part["missing_type"]])
-        columns["threshold"].append(part["threshold"])
+        # A split of the missing from all others has an infinite threshold, which the dump writes
+        # as this number.
+        infinite = part["threshold"] >= 1e300
+        columns["threshold"].append(np.inf if infinite else part["threshold"])
     columns["default_left"].append(part["default_left"])
     columns["node_count"].append(part["internal_count"])
     columns["left"].append(0)

@@ -1,7 +1,8 @@
 """LightGBM's trees as flat arrays: the margin and exact contributions of reason families.
 
-The contributions are path-dependent Shapley values in which a family of features is one player;
-`churn.tree_tables` tells how they are found. One walk over the leaves gives both.
+The contributions are path-dependent Shapley values in which a family of features is one player, or
+every feature is. They are read from tables (`churn.tree_tables`) that are made of the trees when
+the first row is explained, once for families and once for features; a bundle does not hold them.
 
 References
 ----------
@@ -10,17 +11,19 @@ for the value function; Owen (1977) for players that are groups.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
-from churn.compiled import Booleans, Floats, Integers, compiled
+from churn import tree_kernel as kernel
+from churn.compiled import HAS_NUMBA, Booleans, Floats, Integers
+from churn.tree_block import explain_blocks
 from churn.tree_checks import check
-from churn.tree_dump import BITS, ONE_OF, UP_TO_NAN_MISSING, UP_TO_ZERO_MISSING, flatten
-from churn.tree_tables import MOST_TABULATED, Shape, Tables, received, tabulate
+from churn.tree_dump import flatten
+from churn.tree_program import Program, as_lists, program, ways
 
-_ZERO = float(np.float32(1e-35))  # what LightGBM takes for zero, in the precision it does
+FEW = 8  # rows; from so many on, going through them together is faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +82,14 @@ class FlatTrees:
     set_start: Integers
     set_words: Integers
     expected_margin: float = field(init=False)
-    _tables: Tables = field(init=False, repr=False, compare=False)
+    _how: Integers = field(init=False, repr=False, compare=False)
+    _programs: dict[str, Program] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check(self)
-        shape = Shape(*(getattr(self, name) for name in Shape._fields))
-        tables, expected = tabulate(shape, self.leaf_value)
-        object.__setattr__(self, "_tables", tables)
-        object.__setattr__(self, "expected_margin", expected)
+        object.__setattr__(self, "_how", ways(self.decision, self.threshold, self.default_left))
+        object.__setattr__(self, "_programs", {})
+        object.__setattr__(self, "expected_margin", _expected(self))
 
     @classmethod
     def from_booster(cls, booster: Any, families: Sequence[int]) -> "FlatTrees":
@@ -123,11 +126,11 @@ class FlatTrees:
         ndarray of float64, shape (n,)
             Equal to LightGBM's raw score to the last bit.
         """
+        X = _rows(X)
         out = np.empty(len(X), dtype=np.float64)
-        _margin(
-            X, self.node_start, self.leaf_start, self.feature, self.decision, self.threshold,
-            self.default_left, self.left, self.right, self.leaf_value, self.set_start,
-            self.set_words, out,
+        kernel.margins(
+            X, self.node_start, self.leaf_start, self.feature, self._how, self.threshold, self.left,
+            self.right, self.leaf_value, self.set_start, self.set_words, out,
         )  # fmt: skip
         return out
 
@@ -146,118 +149,79 @@ class FlatTrees:
         contributions : ndarray of float64, shape (n, n_families)
             Log-odds; with `expected_margin` they sum to the margin.
         """
-        margin = np.empty(len(X), dtype=np.float64)
-        contributions = np.zeros((len(X), self.n_families), dtype=np.float64)
-        _explain(
-            X, self.node_start, self.leaf_start, self.feature, self.decision, self.threshold,
-            self.default_left, self.leaf_value, self.set_start, self.set_words, self._tables,
-            margin, contributions,
-        )  # fmt: skip
-        return margin, contributions
+        return self._explain(X, self._program("families"), self.n_families)
+
+    def explain_features(self, X: Floats) -> tuple[Floats, Floats]:
+        """Log-odds of each row and what each feature contributes to them.
+
+        As `explain`, with every feature a family of its own: what LightGBM's ``pred_contrib``
+        gives. A family's contribution is not the sum of its features'.
+
+        Returns
+        -------
+        margin : ndarray of float64, shape (n,)
+            As `margin` gives it.
+        contributions : ndarray of float64, shape (n, n_features)
+            Log-odds; with `expected_margin` they sum to the margin.
+        """
+        return self._explain(X, self._program("features"), len(self.families))
+
+    def make_ready(self) -> None:
+        """Fill the families' tables and compile every loop now, not when the first row comes."""
+        for rows in (1, FEW):
+            X = np.zeros((rows, len(self.families)), dtype=np.float64)
+            self.explain(X)
+            self.margin(X)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain arrays for a bundle; `FlatTrees(**d)` restores them."""
-        return {
-            name: getattr(self, name)
-            for name in self.__dataclass_fields__
-            if name not in ("expected_margin", "_tables")
-        }
+        return {at.name: getattr(self, at.name) for at in fields(self) if at.init}
+
+    def _explain(self, X: Floats, made: Program, players: int) -> tuple[Floats, Floats]:
+        X = _rows(X)
+        margin = np.empty(len(X), dtype=np.float64)
+        contributions = np.zeros((len(X), players), dtype=np.float64)
+        if not HAS_NUMBA:
+            kernel.explain_rows(X.tolist(), *made, margin, contributions)
+        elif len(X) < FEW:
+            kernel.explain_rows(X, *made, margin, contributions)
+        else:
+            explain_blocks(X, *made, margin, contributions)
+        return margin, contributions
+
+    def _program(self, players: str) -> Program:
+        # Two threads may both make it: they make the same.
+        made = self._programs.get(players)
+        if made is None:
+            everyone = np.arange(len(self.families), dtype=np.int64)
+            made = program(self, self._how, self.families if players == "families" else everyone)
+            if not HAS_NUMBA:
+                made = as_lists(made)
+            self._programs[players] = made
+        return made
 
 
-@compiled
-def _goes_left(
-    number: float, decision: int, threshold: float, default_left: bool, set_start: Integers,
-    set_words: Integers,
-) -> bool:  # fmt: skip
-    """LightGBM's decision: numerical, or by a set of codes."""
-    if decision == ONE_OF:
-        first = set_start[int(threshold)]
-        most = BITS * (set_start[int(threshold) + 1] - first)
-        # As LightGBM truncates: -0.5 is code 0. NaN compares false, so that it is no code.
-        if not (-1.0 < number < most):
-            return False
-        code = int(number)
-        among: bool = (set_words[first + code // BITS] >> (code % BITS)) & 1 == 1
-        return among
-    if number != number:
-        if decision == UP_TO_NAN_MISSING:
-            return default_left
-        number = 0.0
-    if decision == UP_TO_ZERO_MISSING and abs(number) <= _ZERO:
-        return default_left
-    return number <= threshold
+def _rows(X: Floats) -> Floats:
+    """The rows in the one form that the loops are compiled for: any other would take seconds."""
+    X = np.ascontiguousarray(X, dtype=np.float64)
+    return X if X.flags.writeable else X.copy()
 
 
-@compiled
-def _margin(
-    X: Floats, node_start: Integers, leaf_start: Integers, feature: Integers,
-    decision: Integers, threshold: Floats, default_left: Booleans, left: Integers,
-    right: Integers, leaf_value: Floats, set_start: Integers, set_words: Integers, out: Floats,
-) -> None:  # fmt: skip
-    for row in range(len(X)):
-        total = 0.0
-        for t in range(len(node_start) - 1):
-            first = node_start[t]
-            node = 0 if node_start[t + 1] > first else -1
-            while node >= 0:
-                at = first + node
-                if _goes_left(
-                    X[row, feature[at]], decision[at], threshold[at], default_left[at], set_start,
-                    set_words,
-                ):  # fmt: skip
-                    node = left[at]
-                else:
-                    node = right[at]
-            total += leaf_value[leaf_start[t] - 1 - node]
-        out[row] = total
-
-
-@compiled
-def _explain(
-    X: Floats, node_start: Integers, leaf_start: Integers, feature: Integers,
-    decision: Integers, threshold: Floats, default_left: Booleans, leaf_value: Floats,
-    set_start: Integers, set_words: Integers, tables: Tables, margin: Floats, contributions: Floats,
-) -> None:  # fmt: skip
-    # One scratch per call, so that threads do not share it.
-    decided_left = tables.decided.copy()
-    satisfied = tables.satisfied.copy()
-    for row in range(len(X)):
-        total = 0.0
-        for t in range(len(node_start) - 1):
-            first = node_start[t]
-            for at in range(first, node_start[t + 1]):
-                decided_left[at - first] = _goes_left(
-                    X[row, feature[at]], decision[at], threshold[at], default_left[at], set_start,
-                    set_words,
-                )  # fmt: skip
-            for leaf in range(leaf_start[t], leaf_start[t + 1]):
-                at_slot = tables.slot_start[leaf]
-                d = tables.slot_start[leaf + 1] - at_slot
-                if d <= MOST_TABULATED:
-                    everything = (1 << d) - 1
-                    mask = everything
-                    for e in range(tables.edge_start[leaf], tables.edge_start[leaf + 1]):
-                        if decided_left[tables.edge_node[e]] != tables.edge_left[e]:
-                            mask &= everything ^ (1 << tables.edge_slot[e])
-                    if mask == everything:
-                        total += leaf_value[leaf]
-                    at_table = tables.table_start[leaf] + mask * d
-                    for i in range(d):
-                        family = tables.slot_family[at_slot + i]
-                        contributions[row, family] += tables.table[at_table + i]
-                    continue
-                reached = True
-                for i in range(d):
-                    satisfied[i] = 1.0
-                for e in range(tables.edge_start[leaf], tables.edge_start[leaf + 1]):
-                    if decided_left[tables.edge_node[e]] != tables.edge_left[e]:
-                        satisfied[tables.edge_slot[e]] = 0.0
-                        reached = False
-                if reached:
-                    total += leaf_value[leaf]
-                for i in range(d):
-                    family = tables.slot_family[at_slot + i]
-                    contributions[row, family] += leaf_value[leaf] * received(
-                        i, at_slot, d, tables.slot_weight, satisfied, tables.nodes, tables.weights
-                    )
-        margin[row] = total
+def _expected(trees: FlatTrees) -> float:
+    """The margin of the average training row."""
+    left, right = trees.left.tolist(), trees.right.tolist()
+    node_count, leaf_count = trees.node_count.tolist(), trees.leaf_count.tolist()
+    leaf_value = trees.leaf_value.tolist()
+    total = 0.0
+    for first, end, leaf in zip(
+        trees.node_start.tolist(), trees.node_start[1:].tolist(), trees.leaf_start.tolist(),
+        strict=False,
+    ):  # fmt: skip
+        means = [0.0] * (end - first)
+        for node in range(end - first - 1, -1, -1):  # children come after their parents
+            for child in (left[first + node], right[first + node]):
+                mean = means[child] if child >= 0 else leaf_value[leaf - 1 - child]
+                count = node_count[first + child] if child >= 0 else leaf_count[leaf - 1 - child]
+                means[node] += mean * (count / node_count[first + node])
+        total += means[0] if means else leaf_value[leaf]
+    return total

@@ -49,6 +49,7 @@ def load(path: Path) -> Loaded:
     bundle = bundles.load(path)
     scorer = Scorer(bundle)
     # The first call compiles the kernels, which may take seconds: not on a request's time.
+    bundle.model.trees.make_ready()
     if scorer.schema.loop:
         scorer.score_events("warm-up", [Event(0, Kind.PURCHASE, amount=1.0)], MICROSECONDS_PER_DAY)
     else:

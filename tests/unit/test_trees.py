@@ -1,7 +1,11 @@
 import itertools
 import math
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
@@ -10,9 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from churn import tree_kernel as kernel
 from churn.compiled import plain
 from churn.errors import BundleCorrupt, BundleUnsupported
-from churn.trees import FlatTrees, _explain, _margin
+from churn.tree_block import ROWS, explain_blocks
+from churn.tree_layout import RUN_COLUMNS
+from churn.tree_parts import DIRECT, JOINED, LIMITS, WORD, Limits, Shape, divided
+from churn.tree_program import Program, as_lists, program
+from churn.trees import FEW, FlatTrees
 
 FIXED = {"verbosity": -1, "num_threads": 1, "deterministic": True, "seed": 5, "min_data_in_leaf": 2}
 
@@ -62,6 +71,40 @@ CODED: dict[str, Any] = {
 def alone(features: int) -> list[int]:
     """Every feature its own family."""
     return list(range(features))
+
+
+# Tables so small that other ways of keeping a part are taken: two tables, or none.
+FORCED = {
+    "whole trees": LIMITS,
+    "splits alone": Limits(own=1, direct=8, within=7, above=10),
+    "leaves alone": Limits(own=0, direct=8, within=7, above=10),
+    "two tables": Limits(own=2, direct=0, within=4, above=10),
+    "two small tables": Limits(own=2, direct=2, within=3, above=2),
+    "no tables": Limits(own=0, direct=0, within=0, above=0),
+}
+
+
+def prepared(trees: FlatTrees, limits: Limits = LIMITS) -> Program:
+    return program(trees, trees._how, trees.families, limits)
+
+
+def explained(
+    trees: FlatTrees, X: np.ndarray, limits: Limits, loop: Any = kernel.explain_rows
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `FlatTrees.explain`, with tables of other sizes."""
+    margin, contributions = np.empty(len(X)), np.zeros((len(X), trees.n_families))
+    loop(X, *prepared(trees, limits), margin, contributions)
+    return margin, contributions
+
+
+def shape_of(trees: FlatTrees) -> Shape:
+    return Shape(*(getattr(trees, name) for name in Shape._fields))
+
+
+def kinds(made: Program) -> set[int]:
+    """How its parts are kept; 2 for long leaves."""
+    found = set(made.runs[:: int(RUN_COLUMNS)].astype(int).tolist())
+    return found | ({2} if len(made.long) else set())
 
 
 @st.composite
@@ -142,18 +185,63 @@ def test_every_feature_its_own_family_gives_lightgbms_contributions(
     )
 
 
-def test_deep_paths_over_many_features_are_exact_too() -> None:
+@given(models() | coded_models(), st.sampled_from(sorted(FORCED)))
+@settings(max_examples=120, deadline=None)
+def test_each_way_to_keep_a_part_gives_lightgbms_contributions(
+    model: tuple[lgb.Booster, np.ndarray], way: str
+) -> None:
+    trained, X = model
+    trees = FlatTrees.from_booster(trained, alone(X.shape[1]))
+    expected = trained.predict(X, pred_contrib=True)
+    for loop in (kernel.explain_rows, explain_blocks):
+        margin, contributions = explained(trees, X, FORCED[way], loop)
+        assert np.array_equal(margin, trained.predict(X, raw_score=True))
+        np.testing.assert_allclose(contributions, expected[:, :-1], rtol=0, atol=1e-9)
+
+
+def large(features: int = 40, trees: int = 20, leaves: int = 63) -> tuple[lgb.Booster, np.ndarray]:
     rng = np.random.default_rng(1)
-    X = rng.normal(size=(800, 40))
-    y = (X @ rng.normal(size=40) > 0).astype(float)
-    trained = booster(X, y, trees=10, num_leaves=128, feature_fraction_bynode=0.2)
+    X = rng.normal(size=(1500, features))
+    y = (X @ rng.normal(size=features) > 0).astype(float)
+    X[rng.random(X.shape) < 0.1] = np.nan
+    trained = booster(X, y, trees=trees, num_leaves=leaves, feature_fraction_bynode=0.2)
+    return trained, X[: 3 * ROWS + 5]
+
+
+def test_large_trees_use_every_way_and_are_exact() -> None:
+    trained, X = large(leaves=128)
     trees = FlatTrees.from_booster(trained, alone(40))
-    most = int(np.diff(trees._tables.slot_start).max())
-    assert most > 8  # else this asks nothing that the tables do not answer
-    assert trees._tables.table.nbytes < 10_000_000
-    expected = trained.predict(X[:50], pred_contrib=True)
-    _, contributions = trees.explain(X[:50])
+    made = prepared(trees)
+    assert kinds(made) == {DIRECT, JOINED, 2}  # else this asks too little
+    assert np.diff(trees.node_start).max() > WORD  # several words a tree
+    assert made.table.nbytes < 20_000_000
+    expected = trained.predict(X, pred_contrib=True)
+    margin, contributions = trees.explain(X)
+    assert np.array_equal(margin, trained.predict(X, raw_score=True))
     np.testing.assert_allclose(contributions, expected[:, :-1], rtol=0, atol=1e-9)
+
+
+def test_features_are_explained_on_request() -> None:
+    trained, X = large(trees=5)
+    trees = FlatTrees.from_booster(trained, [feature % 3 for feature in range(40)])
+    margin, contributions = trees.explain_features(X)
+    assert contributions.shape == (len(X), 40)
+    assert np.array_equal(margin, trees.margin(X))
+    expected = trained.predict(X, pred_contrib=True)
+    np.testing.assert_allclose(contributions, expected[:, :-1], rtol=0, atol=1e-9)
+    assert trees.explain(X)[1].shape == (len(X), 3)  # families stay the normal case
+
+
+def test_a_leaf_that_no_training_row_reached_is_explained() -> None:
+    trained, X = large(trees=3, leaves=31)
+    trees = FlatTrees.from_booster(trained, [feature % 6 for feature in range(40)])
+    counts = np.array(trees.leaf_count)
+    counts[::2] = 0.0
+    empty = replace(trees, leaf_count=counts)
+    margin, contributions = empty.explain(X[:20])
+    np.testing.assert_allclose(
+        contributions.sum(axis=1) + empty.expected_margin, margin, rtol=0, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("odd", ODD_CODES)
@@ -164,6 +252,18 @@ def test_what_is_no_known_code_goes_where_lightgbm_sends_it(odd: float) -> None:
     assert (trees.decision == 3).sum() > 20  # else this asks nothing of sets
     X[:, [0, 2, 4]] = odd
     assert np.array_equal(trees.margin(X), trained.predict(X, raw_score=True))
+
+
+def test_a_split_of_the_missing_from_the_rest_sends_infinity_with_the_rest() -> None:
+    X, _ = table(21, missing=0.4)
+    trained = booster(X, np.isnan(X[:, 0]).astype(float), num_leaves=2)
+    trees = FlatTrees.from_booster(trained, alone(5))
+    assert np.inf in trees.threshold  # else this asks nothing
+    X[:5, 0] = [np.inf, 1e301, np.nan, -np.inf, 0.0]
+    expected = trained.predict(X, raw_score=True)
+    assert np.array_equal(trees.margin(X), expected)
+    assert np.array_equal(trees.explain(X)[0], expected)
+    assert np.array_equal(FlatTrees(**trees.to_dict()).margin(X), expected)
 
 
 def value_of(trees: FlatTrees, row: np.ndarray, coalition: set[int]) -> float:
@@ -202,27 +302,59 @@ def value_of(trees: FlatTrees, row: np.ndarray, coalition: set[int]) -> float:
     )
 
 
+def shapley(trees: FlatTrees, row: np.ndarray, family: int) -> float:
+    """The value of a family over all coalitions of the others."""
+    n = trees.n_families
+    others = [other for other in range(n) if other != family]
+    total = 0.0
+    for size in range(n):
+        weight = math.factorial(size) * math.factorial(n - 1 - size) / math.factorial(n)
+        for coalition in itertools.combinations(others, size):
+            known = set(coalition)
+            gain = value_of(trees, row, known | {family}) - value_of(trees, row, known)
+            total += weight * gain
+    return total
+
+
 @pytest.mark.parametrize("families", [[0, 0, 1, 1, 2], [0, 1, 0, 2, 1], [0, 0, 0, 0, 0]])
 @pytest.mark.parametrize("coded", [False, True])
+@pytest.mark.parametrize("leaves", [4, 8, 31])
 def test_family_values_are_shapley_values_over_all_coalitions(
-    families: list[int], coded: bool
+    families: list[int], coded: bool, leaves: int
 ) -> None:
     X, y = coded_table(3, codes=70) if coded else table(3)
-    trees = FlatTrees.from_booster(booster(X, y, trees=4, **(CODED if coded else {})), families)
+    more = {"num_leaves": leaves, **(CODED if coded else {})}
+    trees = FlatTrees.from_booster(booster(X, y, trees=4, **more), families)
     assert (trees.decision == 3).any() == coded
-    n = max(families) + 1
-    _, contributions = trees.explain(X[:5])
-    for row, found in zip(X[:5], contributions, strict=True):
-        for family in range(n):
-            others = [other for other in range(n) if other != family]
-            shapley = 0.0
-            for size in range(n):
-                weight = math.factorial(size) * math.factorial(n - 1 - size) / math.factorial(n)
-                for coalition in itertools.combinations(others, size):
-                    known = set(coalition)
-                    gain = value_of(trees, row, known | {family}) - value_of(trees, row, known)
-                    shapley += weight * gain
-            assert found[family] == pytest.approx(shapley, abs=1e-12)
+    ways = [explained(trees, X[:4], limits)[1] for limits in FORCED.values()]
+    for row, *found in zip(X[:4], trees.explain(X[:4])[1], *ways, strict=True):
+        expected = [shapley(trees, row, family) for family in range(max(families) + 1)]
+        for contributions in found:
+            assert contributions == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_path_of_more_decisions_than_a_word_holds_is_exact() -> None:
+    rng = np.random.default_rng(12)
+    n = WORD + 20
+    chain = FlatTrees(
+        families=np.array([0, 1, 2]), n_families=3, node_start=np.array([0, n]),
+        leaf_start=np.array([0, n + 1]), feature=rng.integers(0, 3, size=n),
+        decision=np.full(n, 2), threshold=rng.normal(size=n) + 1.0,
+        default_left=rng.random(n) < 0.5, left=np.append(np.arange(1, n), -n - 1),
+        right=-1 - np.arange(n), node_count=np.arange(2.0 * n, 0.0, -2.0) + 1.0,
+        leaf_count=np.append(np.full(n, 2.0), 1.0), leaf_value=rng.normal(size=n + 1),
+        set_start=np.array([0]), set_words=np.array([], dtype=np.int64),
+    )  # fmt: skip
+    parts = [part for tree in divided(shape_of(chain), chain.families) for part in tree]
+    assert max(len(part.above) for part in parts) > WORD  # else this asks nothing
+    X = rng.normal(size=(2 * FEW, 3)) - 2.0
+    X[0] = -9.0  # all the way down
+    for loop in (kernel.explain_rows, explain_blocks):
+        margin, contributions = explained(chain, X, LIMITS, loop)
+        assert np.array_equal(margin, chain.margin(X))
+        for row, found in zip(X, contributions, strict=True):
+            expected = [shapley(chain, row, family) for family in range(3)]
+            assert found == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_family_that_no_split_tests_contributes_exactly_nothing() -> None:
@@ -249,23 +381,45 @@ def test_no_rows_give_no_results() -> None:
     assert contributions.shape == (0, 5)
 
 
-def test_the_plain_python_source_gives_the_bits_of_the_compiled() -> None:
+@pytest.mark.parametrize("way", FORCED)
+def test_the_plain_python_source_gives_the_bits_of_the_compiled(way: str) -> None:
     X, y = coded_table(7, codes=70)
     trees = FlatTrees.from_booster(booster(X, y, **CODED), [0, 1, 2, 0, 1])
     X[: len(ODD_CODES), 2] = ODD_CODES
-    split = (
-        trees.node_start, trees.leaf_start, trees.feature, trees.decision, trees.threshold,
-        trees.default_left,
-    )  # fmt: skip
-    leaves = (trees.leaf_value, trees.set_start, trees.set_words)
     margin = np.empty(len(X))
-    plain(_margin)(X, *split, trees.left, trees.right, *leaves, margin)
+    plain(kernel.margins)(
+        X, trees.node_start, trees.leaf_start, trees.feature, trees._how, trees.threshold,
+        trees.left, trees.right, trees.leaf_value, trees.set_start, trees.set_words, margin,
+    )  # fmt: skip
     assert np.array_equal(margin, trees.margin(X))
-    explained = np.empty(len(X))
-    contributions = np.zeros((len(X), 3))
-    plain(_explain)(X, *split, *leaves, trees._tables, explained, contributions)
-    assert np.array_equal(explained, margin)
-    assert np.array_equal(contributions, trees.explain(X)[1])
+    made = prepared(trees, FORCED[way])
+    found, contributions = np.empty(len(X)), np.zeros((len(X), 3))
+    plain(kernel.explain_rows)(X.tolist(), *as_lists(made), found, contributions)
+    assert np.array_equal(found, margin)
+    assert np.array_equal(contributions, explained(trees, X, FORCED[way])[1])
+
+
+def test_a_machine_without_numba_explains_alike(tmp_path: Path) -> None:
+    X, y = coded_table(7, codes=70)
+    trained = booster(X, y, trees=20, num_leaves=31, **CODED)
+    trees = FlatTrees.from_booster(trained, [0, 1, 2, 3, 4])
+    np.savez(tmp_path / "trees.npz", X=X[:40], **trees.to_dict())
+    script = (
+        "import sys, numpy as np; from churn.trees import FlatTrees, HAS_NUMBA\n"
+        "d = dict(np.load(sys.argv[1])); X = d.pop('X'); d['n_families'] = int(d['n_families'])\n"
+        "t = FlatTrees(**d); m, c = t.explain(X); assert not HAS_NUMBA\n"
+        "np.savez(sys.argv[1], m=m, c=c, f=t.explain_features(X)[1], plain=t.margin(X))\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "trees.npz")],
+        env=os.environ | {"KEEPWELL_NUMBA": "0"}, check=True,
+    )  # fmt: skip
+    with np.load(tmp_path / "trees.npz") as there:
+        assert np.array_equal(there["m"], trees.margin(X[:40]))
+        assert np.array_equal(there["plain"], there["m"])
+        # Smaller tables: the same sums in another order.
+        for name in ("c", "f"):
+            np.testing.assert_allclose(there[name], trees.explain(X[:40])[1], rtol=0, atol=1e-12)
 
 
 def test_threads_that_share_the_trees_agree() -> None:
@@ -280,13 +434,40 @@ def test_threads_that_share_the_trees_agree() -> None:
 
 
 def test_one_row_has_the_bits_it_has_among_many() -> None:
-    X, y = table(9)
-    trees = FlatTrees.from_booster(booster(X, y), alone(5))
+    trained, X = large()
+    trees = FlatTrees.from_booster(trained, alone(40))
+    assert kinds(prepared(trees)) >= {DIRECT, JOINED}
     margin, contributions = trees.explain(X)
-    for row in range(10):
-        one_margin, one = trees.explain(X[row : row + 1])
-        assert one_margin[0] == margin[row]
-        assert np.array_equal(one[0], contributions[row])
+    for row in range(0, len(X), 9):
+        for several in (1, FEW - 1, FEW, ROWS + 1):
+            some_margin, some = trees.explain(X[row : row + several])
+            assert np.array_equal(some_margin, margin[row : row + several])
+            assert np.array_equal(some, contributions[row : row + several])
+
+
+def test_rows_in_any_memory_layout_are_explained_alike() -> None:
+    trained, X = large(trees=5)
+    trees = FlatTrees.from_booster(trained, alone(40))
+    expected = trees.explain(X)[1]
+    assert np.array_equal(trees.explain(np.asfortranarray(X))[1], expected)
+    assert np.array_equal(trees.explain(X[::-1])[1][::-1], expected)
+    X.flags.writeable = False
+    assert np.array_equal(trees.explain(X)[1], expected)
+
+
+def test_trees_made_ready_have_their_tables_and_every_loop_compiled() -> None:
+    X, y = table(11)
+    trees = FlatTrees.from_booster(booster(X, y), alone(5))
+    assert not trees._programs  # a bundle is loaded without them
+    trees.make_ready()
+    assert set(trees._programs) == {"families"}
+    before = [loop.signatures for loop in (kernel.margins, kernel.explain_rows, explain_blocks)]
+    X.flags.writeable = False
+    for rows in (X[:1], X, X[::2], np.asfortranarray(X)):
+        trees.explain(rows)
+        trees.margin(rows)
+    after = [loop.signatures for loop in (kernel.margins, kernel.explain_rows, explain_blocks)]
+    assert after == before == [[*before[0]][:1], [*before[1]][:1], [*before[2]][:1]]
 
 
 def test_linear_trees_are_refused() -> None:
