@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from churn.features import FEATURE_NAMES
 from training.baselines import BaselineData, predict_baselines
-from training.boost import Boosted
 from training.calendar import Calendar, date_of, instant
 from training.calibrate import Dated
 from training.config import Config
-from training.fit import FIT_STEPS, Fitted, check_enough, fit, predict
+from training.fit import Boosters, Fitted, check_enough, fit, fit_steps, predict
 from training.ingest import Ingested, ingest
 from training.metrics import evaluate
 from training.progress import Progress, Silent
@@ -130,7 +129,7 @@ def backtest(
             dates = [instant(datetime(d.year, d.month, d.day, tzinfo=zone)) for d in as_ofs]
             for as_of in dates:
                 calendar.check_test_date(as_of)
-        boosters: dict[tuple[int, ...], Boosted] = {}
+        boosters: Boosters = {}
         judged = tuple(
             judge(config, ingested, calendar, as_of, progress, boosters)
             for as_of in sorted(set(dates))
@@ -144,14 +143,17 @@ def judge(
     calendar: Calendar,
     as_of: int,
     progress: Progress,
-    boosters: dict[tuple[int, ...], Boosted] | None = None,
+    boosters: Boosters | None = None,
 ) -> Judged:
     """Fit as of one date and predict what came after, with every baseline beside it."""
     training, test = labelled(config, ingested, calendar, as_of, progress)
     check_enough(training)
     if len(test) == 0 or test.is_churn.all() or not test.is_churn.any():
         check_enough(test)
-    progress.stage(f"fitting as of {date_of(as_of, config.events.zone)}", FIT_STEPS)
+    progress.stage(
+        f"fitting as of {date_of(as_of, config.events.zone)}",
+        fit_steps(training, calendar.window),
+    )
     fitted = fit(
         training,
         test,

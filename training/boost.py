@@ -1,10 +1,12 @@
 """Boost small trees on labelled snapshots, and keep every stage of them within reach.
 
-How many trees are enough differs between logs: few where purchases are all there is, more where
-complaints and visits tell as well. So the longest run is fitted once, and evidence on later dates
-says at which of `STAGES` to cut it (`training.calibrate`).
+How many trees are enough differs between logs: few and small ones where purchases are all there is,
+more and larger ones where complaints and visits tell as well. So one run is grown to the end, its
+first trees small and its later ones larger and bolder, and evidence on later dates says at which of
+`STAGES` to cut it (`training.calibrate`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +25,8 @@ from training.progress import Progress, Silent
 from training.snapshots import Snapshots
 
 STAGES = (150, 200, 250, 300)
+FIRST = {"learning_rate": 0.03, "num_leaves": 7}
+LATER = {"learning_rate": 0.1, "num_leaves": 15}  # of the trees after the first of `STAGES`
 MASKED_SHARE = 0.1
 
 
@@ -91,6 +95,8 @@ def boost(
     horizon_days: int,
     feeds: frozenset[Feed],
     seed: int,
+    *,
+    ranks: bool = True,
     progress: Progress | None = None,
 ) -> Boosted:
     """Fit the longest run of trees.
@@ -105,6 +111,8 @@ def boost(
         What the log has.
     seed : int
         Of bagging and masking.
+    ranks : bool
+        Whether the trees may see each column's rank among the customers of its date.
     progress : Progress, optional
         Told of each tree.
     """
@@ -115,8 +123,9 @@ def boost(
     # Columns that say nothing (the feeds this log lacks) would only cost time and memory.
     known = np.asarray(~np.isnan(rows.X).all(axis=0))
     loop = np.append(known[: len(FEATURES)], np.ones(len(RHYTHM_NAMES), np.bool_))
-    own = np.append(known[len(FEATURES) :], known[list(schema.ranked)])
-    used = np.flatnonzero(np.concatenate([loop, loop, own]))
+    own = known[len(FEATURES) :]
+    own_ranks = known[list(schema.ranked)]
+    used = np.flatnonzero(np.concatenate([loop, loop & ranks, own, own_ranks & ranks]))
     for date in rows.dates:
         part = rows.at(date)
         # Ranks within the row's own snapshot: what is a long silence differs between seasons.
@@ -130,8 +139,7 @@ def boost(
     y = np.concatenate(labels)
     parameters = {
         "objective": "binary",
-        "learning_rate": 0.03,
-        "num_leaves": 7,
+        **FIRST,
         "min_data_in_leaf": int(np.clip(0.005 * len(y), 20, 300)),
         "bagging_fraction": 0.8,
         "bagging_freq": 1,
@@ -155,9 +163,16 @@ def boost(
         parameters,
         lgb.Dataset(matrix, y, feature_name=names, categorical_feature=coded),
         num_boost_round=STAGES[-1],
-        callbacks=[lambda _: listener.advance()],
+        callbacks=[_bolder(), lambda _: listener.advance()],
     )
     return Boosted(booster, schema, used, horizon_days, parameters)
+
+
+def _bolder() -> Callable[[Any], None]:
+    """Grow the trees after the first of `STAGES` by `LATER` instead of `FIRST`."""
+    late = STAGES[-1] - STAGES[0]
+    by_tree = {name: [FIRST[name]] * STAGES[0] + [LATER[name]] * late for name in FIRST}
+    return lgb.reset_parameter(**by_tree)
 
 
 def _masked(X: Floats, feeds: frozenset[Feed], rng: np.random.Generator) -> Floats:

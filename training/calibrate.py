@@ -10,7 +10,7 @@ shift of all odds by as much as the same season was off a year before: kept if i
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -93,7 +93,6 @@ def choose(
     snapshots: Snapshots,
     window: int,
     margins: Callable[[int, Snapshots], Floats],
-    *,
     seed: int,
 ) -> Choice:
     """Choose the number of trees, then among no map, Platt's, the beta map and the isotonic one.
@@ -137,6 +136,34 @@ def choose(
 
     season, seasons = _season(earlier, calibration, a_year_before, made_at, seed)
     return Choice(STAGES[stage], calibration, season, f"{maps}. {trees}. {seasons}", earlier)
+
+
+def better(usual: Choice, without: Choice, what: str, seed: int) -> tuple[Choice, bool]:
+    """The choice to keep, and whether it is the usual one.
+
+    Parameters
+    ----------
+    usual, without : Choice
+        With the same later dates; the second made without something that is usually there.
+    what : str
+        Its name.
+    seed : int
+        Of the bootstrap.
+    """
+    losses = [
+        [_losses(one.margin, one.is_churn, choice.calibration) for one in choice.earlier]
+        for choice in (usual, without)
+    ]
+    if len(usual.earlier) < MIN_DATES:
+        return usual, True
+    gain = _gain(losses[0], losses[1], seed)
+    kept = without if gain.sure else usual
+    told = (
+        f"{kept.evidence}. A young log: without {what} the log loss on {len(usual.earlier)} later "
+        f"dates changed by {-gain.mean:+.4f} ({-gain.low:+.4f}), "
+        f"{what} {'dropped' if gain.sure else 'kept'}"
+    )
+    return replace(kept, evidence=told), not gain.sure
 
 
 def _dated(rows: Snapshots, margin: Floats) -> Dated:

@@ -13,7 +13,7 @@ from churn.events import MICROSECONDS_PER_DAY, Feed
 from churn.population import Population
 from training.boost import STAGES, Boosted, boost
 from training.calendar import CALIBRATION_DATES, MAX_SNAPSHOTS
-from training.calibrate import Choice, choose
+from training.calibrate import Choice, better, choose
 from training.curve import fit_curve
 from training.progress import Progress, Silent
 from training.reliability import learn_reliability
@@ -22,10 +22,16 @@ from training.snapshots import Snapshots
 MIN_ROWS = 100
 MIN_OF_EACH_CLASS = 20
 CURVE_ROWS = 100_000
-FIT_STEPS = (CALIBRATION_DATES + 1) * STAGES[-1]
-"""Trees that `fit` grows at most, its unit of progress."""
+YOUNG = 365 * MICROSECONDS_PER_DAY
 
 Floats = NDArray[np.float64]
+Boosters = dict[tuple[int, ...], Boosted]
+"""By the dates learnt from, and before them whether ranks were seen (1) or not (0)."""
+
+
+def fit_steps(snapshots: Snapshots, window: int) -> int:
+    """Trees that `fit` grows at most, its unit of progress."""
+    return ((2 if _is_young(snapshots, window) else 1) * CALIBRATION_DATES + 1) * STAGES[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ def fit(
     window: int,
     feeds: frozenset[Feed],
     seed: int,
-    boosters: dict[tuple[int, ...], "Boosted"] | None = None,
+    boosters: Boosters | None = None,
     progress: Progress | None = None,
 ) -> Fitted:
     """Fit a model on labelled snapshots.
@@ -81,9 +87,9 @@ def fit(
     seed : int
         Of bagging and masking.
     boosters : dict, optional
-        Boosters of earlier calls on the same log, by their snapshot dates; added to here.
+        Boosters of earlier calls on the same log; added to here.
     progress : Progress, optional
-        Moved on by `FIT_STEPS` in all.
+        Moved on by `fit_steps` in all.
 
     Raises
     ------
@@ -93,24 +99,28 @@ def fit(
     check_enough(snapshots)
     known = {} if boosters is None else boosters
     progress = progress or Silent()
-    left = FIT_STEPS
+    left = fit_steps(snapshots, window)
 
-    def boosted(labels_end_by: int) -> tuple[tuple[int, ...], Boosted]:
+    def boosted(labels_end_by: int, ranks: bool) -> tuple[tuple[int, ...], Boosted]:
         ended = [date for date in snapshots.dates if date + window <= labels_end_by]
         dates = tuple(ended[-MAX_SNAPSHOTS:])
+        key = (int(ranks), *dates)
         nonlocal left
-        if dates not in known:
+        if key not in known:
             left -= STAGES[-1]
             rows = snapshots.where(np.isin(snapshots.as_of, dates))
-            known[dates] = boost(rows, horizon_days, feeds, seed, progress)
-        return dates, known[dates]
+            known[key] = boost(rows, horizon_days, feeds, seed, ranks=ranks, progress=progress)
+        return dates, known[key]
 
-    def margins(labels_end_by: int, rows: Snapshots) -> Floats:
-        return boosted(labels_end_by)[1].margins(rows)
+    def choice_of(ranks: bool) -> Choice:
+        return choose(snapshots, window, lambda by, rows: boosted(by, ranks)[1].margins(rows), seed)
 
-    choice = choose(snapshots, window, margins, seed=seed)
+    choice, ranks = choice_of(ranks=True), True
+    if _is_young(snapshots, window):
+        # Everybody's history is short then, and a rank hides by how much.
+        choice, ranks = better(choice, choice_of(ranks=False), "ranks", seed)
     made_at = max(snapshots.dates) + window
-    dates, final = boosted(made_at)
+    dates, final = boosted(made_at, ranks)
     progress.advance(left)  # of the boosters that are known already, or that no date is left for
     lead = window - horizon_days * MICROSECONDS_PER_DAY
     return Fitted(
@@ -140,6 +150,10 @@ def fit(
 def predict(model: Model, X: Floats) -> Floats:
     """Calibrated probability of churn for input columns of shape (n, n_inputs)."""
     return model.calibration.apply(model.trees.margin(model.columns(X)))
+
+
+def _is_young(snapshots: Snapshots, window: int) -> bool:
+    return max(snapshots.dates) + window - min(snapshots.dates) < YOUNG
 
 
 def check_enough(snapshots: Snapshots) -> None:

@@ -26,12 +26,11 @@ from training.backtest import (
     labelled,
     mean_metrics,
 )
-from training.boost import Boosted
 from training.calendar import Calendar, date_of, instant
 from training.config import Config
 from training.drivers import drivers, family_shares
 from training.favourites import favourite_categories
-from training.fit import FIT_STEPS, Fitted, fit
+from training.fit import Boosters, Fitted, fit, fit_steps
 from training.ingest import Ingested, ingest
 from training.judgement import Judgement, assess, verdict_entry
 from training.packing import pack, thresholds
@@ -114,13 +113,13 @@ def train(
         # Beside keepwell.toml: rejected rows are the analyst's, not the bundle's.
         quarantined = ingested.quarantine_note(config.base_dir)
         calendar = Calendar.of(config, ingested)
-        boosters: dict[tuple[int, ...], Boosted] = {}
+        boosters: Boosters = {}
         test_date = calendar.last_test_date()
         judged = judge(config, ingested, calendar, test_date, progress, boosters)
         snapshots, reference = labelled(
             config, ingested, calendar, ingested.complete_until, progress
         )
-        progress.stage("fitting the model to publish", FIT_STEPS)
+        progress.stage("fitting the model to publish", fit_steps(snapshots, calendar.window))
         fitted = fit(
             snapshots,
             reference,

@@ -9,7 +9,7 @@ from churn.events import MICROSECONDS_PER_DAY as DAY
 from churn.features import FEATURES
 from training.boost import STAGES
 from training.calendar import CALIBRATION_DATES
-from training.calibrate import MIN_ROWS, Choice, choose
+from training.calibrate import MIN_ROWS, Choice, better, choose
 from training.snapshots import Snapshots
 
 WINDOW = 60 * DAY
@@ -199,3 +199,29 @@ def test_a_log_of_a_year_cannot_show_that_it_repeats() -> None:
     choice = chosen(seasonal(dates=24), Booster())
     assert choice.season == 0.0
     assert "too short to show that a year repeats" in choice.evidence
+
+
+def test_what_surely_misled_on_each_later_date_is_left_out() -> None:
+    true, boasting = chosen(snapshots(), Booster()), chosen(snapshots(), Booster())
+    spread = tuple(replace(one, margin=3.0 * one.margin) for one in boasting.earlier)
+    boasting = replace(boasting, earlier=spread)
+    kept, usual = better(boasting, true, "ranks", 7)
+    assert kept.earlier == true.earlier
+    assert not usual
+    assert "ranks dropped" in kept.evidence
+
+
+def test_what_misled_on_one_date_only_is_kept() -> None:
+    true, mixed = chosen(snapshots(), Booster()), chosen(snapshots(), Booster())
+    at_random = np.random.default_rng(2).normal(0, 3.0, size=len(mixed.earlier[0].margin))
+    first = replace(mixed.earlier[0], margin=at_random)
+    mixed = replace(mixed, earlier=(first, *mixed.earlier[1:]))
+    kept, usual = better(mixed, true, "ranks", 7)
+    assert kept.earlier == mixed.earlier
+    assert usual
+    assert "ranks kept" in kept.evidence
+
+
+def test_too_few_later_dates_leave_the_usual() -> None:
+    few = replace(chosen(snapshots(), Booster()), earlier=())
+    assert better(few, few, "ranks", 7) == (few, True)

@@ -9,11 +9,12 @@ from churn.events import MICROSECONDS_PER_DAY as DAY
 from churn.events import Feed
 from churn.features import FAMILIES, FEATURES, POSITION, mask_absent_feeds
 from churn.population import MODEL_COLUMNS, MODEL_FAMILIES, Population
-from training.boost import Boosted, _masked
+from training.boost import FIRST, LATER, STAGES, _masked, boost
 from training.calendar import MAX_SNAPSHOTS
 from training.fit import (
     MIN_OF_EACH_CLASS,
     MIN_ROWS,
+    Boosters,
     Fitted,
     check_enough,
     fit,
@@ -47,7 +48,7 @@ def snapshots(dates: int = 9, rows: int = 150, seed: int = 1) -> Snapshots:
 def fitted(
     rows: Snapshots,
     reference: Snapshots,
-    boosters: dict[tuple[int, ...], Boosted] | None = None,
+    boosters: Boosters | None = None,
     seed: int = 7,
 ) -> Fitted:
     return fit(
@@ -130,14 +131,14 @@ def test_ranks_refer_to_the_customers_at_the_date_of_making(
 def test_no_outcome_after_a_date_reaches_the_booster_of_that_date() -> None:
     rows = snapshots(dates=13, rows=520)
     reference = snapshots(dates=1, seed=2)
-    boosters: dict[tuple[int, ...], Boosted] = {}
+    boosters: Boosters = {}
     before = fitted(rows, reference, boosters)
-    known_at_last = tuple(date for date in rows.dates if date + WINDOW <= LAST)
+    known_at_last = (1, *(date for date in rows.dates if date + WINDOW <= LAST))
     assert known_at_last in boosters  # it was asked how it would have done on the last date
     later = rows.as_of + WINDOW > LAST
     assert 0 < later.sum() < len(rows)
     changed = replace(rows, is_churn=rows.is_churn ^ later)
-    others: dict[tuple[int, ...], Boosted] = {}
+    others: Boosters = {}
     after = fitted(changed, reference, others)
     assert others[known_at_last].text(150) == boosters[known_at_last].text(150)
     assert after.calibration.evidence != before.calibration.evidence  # the change was noticed
@@ -207,3 +208,35 @@ def test_too_little_is_refused_with_the_way_out(churned: int, stayed: int, expec
 def test_just_enough_is_enough() -> None:
     check_enough(labelled(MIN_OF_EACH_CLASS, MIN_ROWS - MIN_OF_EACH_CLASS))
     check_enough(labelled(MIN_ROWS - MIN_OF_EACH_CLASS, MIN_OF_EACH_CLASS))
+
+
+def test_later_trees_are_larger_and_bolder(rows: Snapshots) -> None:
+    trees = boost(rows, 60, FEEDS, 7).booster.dump_model()["tree_info"]
+    assert len(trees) == STAGES[-1]
+    for tree in trees[1 : STAGES[0]]:  # the first bears the average, at no rate
+        assert tree["num_leaves"] <= FIRST["num_leaves"]
+        assert tree["shrinkage"] == FIRST["learning_rate"]
+    for tree in trees[STAGES[0] :]:
+        assert tree["num_leaves"] <= LATER["num_leaves"]
+        assert tree["shrinkage"] == LATER["learning_rate"]
+    assert max(tree["num_leaves"] for tree in trees) > FIRST["num_leaves"]
+
+
+def test_trees_without_ranks_see_none_and_score_all_the_same(rows: Snapshots) -> None:
+    without = boost(rows, 60, FEEDS, 7, ranks=False)
+    assert not any(MODEL_COLUMNS[column].endswith("_rank") for column in without.used)
+    there = rows.at(LAST)
+    columns = Population.fit(there.X, 60).transform(there.X)
+    assert np.array_equal(
+        without.trees(STAGES[0]).margin(columns), without.margins(there, STAGES[:1])[:, 0]
+    )
+
+
+def test_only_a_young_log_is_asked_whether_ranks_mislead() -> None:
+    young = snapshots(dates=13, rows=520)
+    found = fitted(young, young.at(LAST))
+    kept = "ranks kept" in found.calibration.evidence
+    assert kept is not ("ranks dropped" in found.calibration.evidence)
+    assert kept is any(name.endswith("_rank") for name in found.gain)
+    old = replace(young, as_of=np.where(young.as_of == young.dates[0], 0, young.as_of))
+    assert "without ranks" not in fitted(old, old.at(LAST)).calibration.evidence
