@@ -103,13 +103,13 @@ class RiskCurve:
         """
         out = np.empty((len(margin), len(self.days)), dtype=np.float64)
         _curve(
-            np.clip(margin, self.low, self.high), probability, self.horizon,
+            margin, self.low, self.high, probability, self.horizon,
             self.curvature, self.slope, self.intercept, out,
         )  # fmt: skip
         return out
 
-    def days_until(self, curve: Floats, silent: float) -> Floats:
-        """Days until the probability of no purchase has fallen to `silent`.
+    def days_until(self, curve: Floats, *silent: float) -> Floats:
+        """Days until the probability of no purchase has fallen to each of `silent`.
 
         Between two points the intensity of buying is taken as constant.
 
@@ -117,16 +117,16 @@ class RiskCurve:
         ----------
         curve : ndarray of float64, shape (n, k)
             As `probabilities` gives it.
-        silent : float
+        *silent : float
             In (0, 1): .5 gives the median of the days to the next purchase.
 
         Returns
         -------
-        ndarray of float64, shape (n,)
+        ndarray of float64, shape (n, number of `silent`)
             NaN where the curve ends above `silent`.
         """
-        out = np.empty(len(curve), dtype=np.float64)
-        _days_until(curve, self.days, silent, out)
+        out = np.empty((len(curve), len(silent)), dtype=np.float64)
+        _days_until(curve, self.days, np.array(silent), out)
         return out
 
     def to_dict(self) -> dict[str, Any]:
@@ -144,11 +144,15 @@ def _share(z: float) -> float:
 
 @compiled
 def _curve(
-    margin: Floats, probability: Floats, horizon: int, curvature: Floats, slope: Floats,
-    intercept: Floats, out: Floats,
+    margin: Floats, low: float, high: float, probability: Floats, horizon: int, curvature: Floats,
+    slope: Floats, intercept: Floats, out: Floats,
 ) -> None:  # fmt: skip
     for row in range(len(margin)):
         m = margin[row]
+        if m < low:
+            m = low
+        elif m > high:
+            m = high
         silent = probability[row]
         out[row, horizon] = silent
         for at in range(horizon + 1, out.shape[1]):
@@ -162,19 +166,20 @@ def _curve(
 
 
 @compiled
-def _days_until(curve: Floats, days: Integers, silent: float, out: Floats) -> None:
+def _days_until(curve: Floats, days: Integers, silent: Floats, out: Floats) -> None:
     for row in range(len(curve)):
-        out[row] = math.nan
-        before = 0.0
-        p_before = 1.0
-        for at in range(curve.shape[1]):
-            p = curve[row, at]
-            if p <= silent:
-                if p <= 0.0:  # certain to have bought: the time within the step is not known
-                    out[row] = float(days[at])
-                else:
-                    part = math.log(p_before / silent) / math.log(p_before / p)
-                    out[row] = before + (days[at] - before) * part
-                break
-            before = float(days[at])
-            p_before = p
+        for which in range(len(silent)):
+            out[row, which] = math.nan
+            before = 0.0
+            p_before = 1.0
+            for at in range(curve.shape[1]):
+                p = curve[row, at]
+                if p <= silent[which]:
+                    if p <= 0.0:  # certain to have bought: the time within the step is not known
+                        out[row, which] = float(days[at])
+                    else:
+                        part = math.log(p_before / silent[which]) / math.log(p_before / p)
+                        out[row, which] = before + (days[at] - before) * part
+                    break
+                before = float(days[at])
+                p_before = p

@@ -1,6 +1,7 @@
 """What a column of the user's own says as a reason, in the words that it was declared with."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from string import Formatter
 
 from churn.columns import UNSEEN_NAME, Column, Raw
@@ -24,15 +25,15 @@ class _Shown(Worded):
         return super().__format__(spec or self.usual_format)
 
 
-def evidence(columns: Sequence[Column], row: Row) -> Column | None:
+def evidence(columns: Sequence[Column], row: Row, sign: int = 1) -> Column | None:
     """The column of a family that says most clearly why, or None.
 
-    The first that lies off its norm on the side that raises the risk; failing that, the first
-    known one of which no side is known to.
+    The first that lies off its norm on the side that raises the risk, or for a `sign` of -1 on
+    the side that lowers it; failing that, the first known one of which no side is known to.
     """
     known = [column for column in columns if row[column.name] == row[column.name]]
     for column in known:
-        if _is_off(column, row[column.name]):
+        if _is_off(column, row[column.name], sign):
             return column
     return next((column for column in known if column.direction == 0), None)
 
@@ -53,8 +54,7 @@ def sentence(column: Column, value: Raw, language: Language, currency: str) -> s
     """
     if column.text is not None:
         text = column.text[language]
-        asked = {name for _, name, _, _ in Formatter().parse(text)}
-        if column.norm is not None or "norm" not in asked:
+        if column.norm is not None or "norm" not in _asked(text):
             return text.format(**_shown(column, value, language, currency))
     usual = _USUAL[language] if column.norm is not None else " {value}"
     return f"{column.label[language]}:{usual.format(**_shown(column, value, language, currency))}"
@@ -67,14 +67,21 @@ def template(column: Column, language: Language) -> str:
     return f"{column.label[language]}:{_USUAL[language]}"
 
 
-def _is_off(column: Column, number: float) -> bool:
+@lru_cache(maxsize=4096)
+def _asked(text: str) -> frozenset[str | None]:
+    """Names of the figures that a text has room for; texts come from bundles, so they are few."""
+    return frozenset(name for _, name, _, _ in Formatter().parse(text))
+
+
+def _is_off(column: Column, number: float, sign: int) -> bool:
     if column.norm is None:
         return False
     if isinstance(column.norm, str):
         return column.decode(number) != column.norm
     if column.direction == 0:
         return number != column.norm
-    return column.direction * number > column.direction * column.norm
+    side = sign * column.direction
+    return side * number > side * column.norm
 
 
 def _shown(

@@ -113,12 +113,11 @@ class Population:
             Columns as in `MODEL_COLUMNS`, then the user's own and the ranks of some of them.
         """
         n_extras = X.shape[1] - _N_LOOP
-        loop = X if n_extras == 0 else X[:, :_N_LOOP]
-        known = np.hstack([loop, self._rhythm.columns(X)])
-        n, end = known.shape[1], 2 * known.shape[1]
+        n, end = len(_UNRANKED), 2 * len(_UNRANKED)
         out = np.empty((len(X), end + n_extras + len(self.ranked)), dtype=np.float64)
-        out[:, :n] = known
-        _rank(known, self.quantiles[:n], out[:, n:end])
+        out[:, :_N_LOOP] = X if n_extras == 0 else X[:, :_N_LOOP]
+        self._rhythm.write(X, out[:, _N_LOOP:n])
+        _rank(out[:, :n], self.quantiles[:n], out[:, n:end])
         if n_extras:
             out[:, end : end + n_extras] = X[:, _N_LOOP:]
             own = np.take(X, self.ranked, axis=1)

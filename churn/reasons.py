@@ -8,11 +8,14 @@ from typing import Any, Literal, NamedTuple
 from churn import own_reasons
 from churn.columns import Raw
 from churn.features import FAMILIES
+from churn.lowering_rules import LOWERING_RULES
 from churn.reason_rules import CONTROLLABLE, RULES, Row, Rule
 from churn.schema import LOOP, Schema
 from churn.words import Language, fill
 
 MAX_REASONS = 8
+Direction = Literal["raises", "both"]
+"""Which reasons are wanted: those that raise the risk, or those that lower it as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Reason:
     contribution : float
         Its Shapley value, in log-odds.
     share : float
-        Its part, in (0, 1], of all that raises this customer's risk above the average customer's.
+        Its part, in (0, 1], of all that moves this customer's risk in the same direction.
     feature : str
         The evidence.
     value, norm : float, str (a category) or None
@@ -59,10 +62,11 @@ def reasons(
     *,
     schema: Schema = LOOP,
     max_reasons: int = 3,
+    direction: Direction = "raises",
     language: Language = "en",
     currency: str = "",
 ) -> tuple[Reason, ...]:
-    """Pick the families that raise the risk most and say why.
+    """Pick the families that move the risk most and say why.
 
     Parameters
     ----------
@@ -74,6 +78,8 @@ def reasons(
         The model's columns and families.
     max_reasons : int
         At most so many, 0 to 8.
+    direction : {"raises", "both"}
+        Only what raises the risk, or what lowers it as well.
     language : {"en", "ru"}
         Of the texts.
     currency : str
@@ -82,26 +88,29 @@ def reasons(
     Returns
     -------
     tuple of Reason
-        Largest contribution first; families without evidence are left out.
+        Largest contribution first, by size; families without evidence are left out.
     """
+    sizes = contributions if direction == "raises" else [abs(number) for number in contributions]
     rise = sum(number for number in contributions if number > 0.0)
-    order = sorted(range(len(schema.families)), key=lambda family: -contributions[family])
+    fall = sum(number for number in contributions if number < 0.0)
+    order = sorted(range(len(schema.families)), key=lambda family: -sizes[family])
     found: list[Reason] = []
     for at in order:
-        contribution = float(contributions[at])
-        if contribution <= 0.0 or len(found) >= max_reasons:
+        if sizes[at] <= 0.0 or len(found) >= max_reasons:
             break
+        contribution = float(contributions[at])
+        raises = contribution > 0.0
         family = schema.families[at]
-        told = _told(family, row, schema, language, currency)
+        told = _told(family, row, schema, raises, language, currency)
         if told is None:
             continue
         found.append(
             Reason(
                 code=told.code,
                 family=family,
-                direction="raises",
+                direction="raises" if raises else "lowers",
                 contribution=contribution,
-                share=contribution / rise,
+                share=contribution / (rise if raises else fall),
                 feature=told.feature,
                 value=told.value,
                 norm=told.norm,
@@ -118,17 +127,20 @@ def catalogue(language: Language, schema: Schema = LOOP) -> list[dict[str, Any]]
         {
             "code": rule.code,
             "family": rule.family.value,
+            "direction": direction,
             "feature": rule.feature,
             "norm": rule.norm if isinstance(rule.norm, str) else None,
             "controllable": CONTROLLABLE[rule.family],
             "text": rule.words[language],
         }
-        for rule in RULES
+        for direction, rules in (("raises", RULES), ("lowers", LOWERING_RULES))
+        for rule in rules
         if schema.loop
     ] + [
         {
             "code": column.family,
             "family": column.family,
+            "direction": None,
             "feature": column.name,
             "norm": None,
             "controllable": column.controllable,
@@ -138,9 +150,11 @@ def catalogue(language: Language, schema: Schema = LOOP) -> list[dict[str, Any]]
     ]
 
 
-_BY_FAMILY: Mapping[str, tuple[Rule, ...]] = {
-    family: tuple(rule for rule in RULES if rule.family is family) for family in FAMILIES
-}
+def _by_family(rules: tuple[Rule, ...]) -> Mapping[str, tuple[Rule, ...]]:
+    return {family: tuple(rule for rule in rules if rule.family is family) for family in FAMILIES}
+
+
+_RAISING, _LOWERING = _by_family(RULES), _by_family(LOWERING_RULES)
 
 
 class _Told(NamedTuple):
@@ -154,8 +168,11 @@ class _Told(NamedTuple):
     text: str
 
 
-def _told(family: str, row: Row, schema: Schema, language: Language, currency: str) -> _Told | None:
-    rule = _first_that_holds(family, row) if schema.loop else None
+def _told(
+    family: str, row: Row, schema: Schema, raises: bool, language: Language, currency: str
+) -> _Told | None:
+    rules = (_RAISING if raises else _LOWERING).get(family, ()) if schema.loop else ()
+    rule = _first_that_holds(rules, row)
     if rule is not None:
         norm = row[rule.norm] if isinstance(rule.norm, str) else rule.norm
         text = fill(
@@ -163,7 +180,7 @@ def _told(family: str, row: Row, schema: Schema, language: Language, currency: s
         )
         shown, controllable = _known(row[rule.feature]), CONTROLLABLE[rule.family]
         return _Told(rule.code, rule.feature, shown, _known(norm), controllable, text)
-    column = own_reasons.evidence(schema.own_columns.get(family, ()), row)
+    column = own_reasons.evidence(schema.own_columns.get(family, ()), row, 1 if raises else -1)
     if column is None:
         return None
     value = column.decode(row[column.name])
@@ -171,8 +188,8 @@ def _told(family: str, row: Row, schema: Schema, language: Language, currency: s
     return _Told(family, column.name, value, column.norm, column.controllable, text)
 
 
-def _first_that_holds(family: str, row: Row) -> Rule | None:
-    for rule in _BY_FAMILY.get(family, ()):
+def _first_that_holds(rules: Sequence[Rule], row: Row) -> Rule | None:
+    for rule in rules:
         if rule.holds(row) and not any(math.isnan(row[name]) for name in rule.needs):
             return rule
     return None

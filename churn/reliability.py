@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from churn.compiled import Booleans, Floats
+from churn.compiled import Booleans, Floats, compiled
 from churn.errors import BundleCorrupt
 
 
@@ -42,13 +42,27 @@ class Reliability:
 
     def interval(self, probability: Floats, is_one_time: Booleans) -> Floats:
         """Lower and upper end, shape (n, 2), in [0, 1]; NaN where nothing is known."""
-        unknown = [math.nan if width is None else width for width in (self.one_time, self.repeat)]
-        width = np.where(is_one_time, *unknown)
-        # p / (p + (1 - p) exp(w)) is the probability whose odds are those of p times exp(-w).
-        low = probability / (probability + (1.0 - probability) * np.exp(width))
-        high = probability / (probability + (1.0 - probability) * np.exp(-width))
-        return np.column_stack([low, high])
+        one_time, repeat = (
+            math.nan if width is None else width for width in (self.one_time, self.repeat)
+        )
+        out = np.empty((len(probability), 2), dtype=np.float64)
+        _interval(probability, is_one_time, one_time, repeat, out)
+        return out
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a bundle; `Reliability(**d)` restores them."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@compiled
+def _interval(
+    probability: Floats, is_one_time: Booleans, one_time: float, repeat: float, out: Floats
+) -> None:
+    for row in range(len(probability)):
+        p = probability[row]
+        width = one_time if is_one_time[row] else repeat
+        if width > 700.0:  # as far as an exponential goes
+            width = 700.0
+        # p / (p + (1 - p) exp(w)) is the probability whose odds are those of p times exp(-w).
+        out[row, 0] = p / (p + (1.0 - p) * math.exp(width))
+        out[row, 1] = p / (p + (1.0 - p) * math.exp(-width))

@@ -66,11 +66,15 @@ class Rhythm:
     def columns(self, X: Floats) -> Floats:
         """The columns of `RHYTHM_NAMES` for loop features (n, n_loop); NaN without a purchase."""
         out = np.empty((len(X), len(RHYTHM_NAMES)), dtype=np.float64)
+        self.write(X, out)
+        return out
+
+    def write(self, X: Floats, out: Floats) -> None:
+        """Write what `columns` gives into `out`, shape (n, n_rhythm)."""
         _shrink(
             X, self.gaps, self.log_mean, self.log_deviation, self.mean, self.horizon_days, out,
             *_INPUTS,
         )  # fmt: skip
-        return out
 
 
 @compiled

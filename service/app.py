@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -46,6 +48,8 @@ def create_app(
     settings = settings or Settings()
     metrics = Metrics()
     holder = ModelHolder(settings.models_dir, metrics, load)
+    worker = ThreadPoolExecutor(1, thread_name_prefix="keepwell-worker")
+    state = State(settings, metrics, holder, clock, worker)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -56,6 +60,7 @@ def create_app(
             polling.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await polling
+            worker.shutdown(wait=False)
 
     app = FastAPI(
         title=contract.TITLE,
@@ -66,15 +71,22 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        # Asked for anew at each request, whether it is configured or not; metrics are our own.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         exception_handlers={
             Problem: _answer_problem,
             HTTPException: _answer_http_exception,
             RequestValidationError: _answer_bad_parameter,
         },
     )
-    app.state.keepwell = State(settings, metrics, holder, clock)
+    app.state.keepwell = state
     app.add_middleware(
-        RequestContext, metrics=metrics, models=holder, access_log=settings.access_log
+        RequestContext,
+        metrics=metrics,
+        models=holder,
+        access_log=settings.access_log,
+        direct=scoring_routes.direct(state),
+        refused=partial(count_failure, metrics),
     )
     app.include_router(scoring_routes.router)
     app.include_router(info_routes.router)

@@ -1,6 +1,9 @@
 """Reading a request's body: its format first, then its bytes, never more than allowed."""
 
-from starlette.requests import ClientDisconnect, Request
+from typing import NamedTuple
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
 
 from service.problems import TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, FieldError, Problem
 
@@ -8,7 +11,32 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 
 
-def media_type(request: Request, allowed: tuple[str, ...]) -> str:
+class Told(NamedTuple):
+    """What a request's headers tell of its body; the first of each name counts."""
+
+    content_type: str
+    content_encoding: str
+    content_length: str
+
+
+def told(scope: Scope) -> Told:
+    """Read the headers that tell of the body."""
+    kind = encoding = length = None
+    for name, value in scope["headers"]:
+        if name == b"content-type" and kind is None:
+            kind = value
+        elif name == b"content-length" and length is None:
+            length = value
+        elif name == b"content-encoding" and encoding is None:
+            encoding = value
+    return Told(
+        (kind or b"").decode("latin-1"),
+        (b"identity" if encoding is None else encoding).decode("latin-1"),
+        (length or b"").decode("latin-1"),
+    )
+
+
+def media_type(headers: Told, allowed: tuple[str, ...]) -> str:
     """Return the body's media type.
 
     Raises
@@ -16,14 +44,13 @@ def media_type(request: Request, allowed: tuple[str, ...]) -> str:
     Problem
         It is none of those allowed, not UTF-8, or compressed.
     """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding != "identity":
+    if headers.content_encoding.strip().lower() != "identity":
         raise Problem(
             UNSUPPORTED_MEDIA_TYPE,
             "The body is compressed, which is not supported; send it without Content-Encoding.",
             (FieldError("", "content_encoding"),),
         )
-    name, *parameters = (part.strip() for part in _content_type(request).lower().split(";"))
+    name, *parameters = (part.strip() for part in headers.content_type.lower().split(";"))
     if name not in allowed:
         raise Problem(
             UNSUPPORTED_MEDIA_TYPE,
@@ -41,7 +68,7 @@ def media_type(request: Request, allowed: tuple[str, ...]) -> str:
     return name
 
 
-async def read(request: Request, limit: int) -> bytes:
+async def read(headers: Told, receive: Receive, limit: int) -> bytes:
     """Read the whole body; stop as soon as it is larger than `limit` bytes.
 
     Raises
@@ -51,14 +78,14 @@ async def read(request: Request, limit: int) -> bytes:
     ClientDisconnect
         The client went away before the body was whole.
     """
-    declared = request.headers.get("content-length", "")
+    declared = headers.content_length
     if declared.isdecimal() and len(declared) < 20 and int(declared) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
     size = 0
     more = True
     while more:
-        message = await request.receive()
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunk = message.get("body", b"")
@@ -67,11 +94,7 @@ async def read(request: Request, limit: int) -> bytes:
             raise _too_large(limit)
         chunks.append(chunk)
         more = message.get("more_body", False)
-    return b"".join(chunks)
-
-
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "")
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _too_large(limit: int) -> Problem:

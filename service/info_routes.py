@@ -7,9 +7,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from churn import actions, reasons
 from churn.schema import LOOP
+from churn.words import Language
 from service import contract
 from service.responses import ActionCatalogue, Live, Model, Ready, ReasonCatalogue
-from service.schemas import Language
 from service.state import state_of
 
 router = APIRouter()

@@ -1,18 +1,20 @@
 """Instants: RFC 3339 text on the outside, int64 microseconds since 1970-01-01 UTC inside."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})?"
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+_EPOCH_NAIVE = datetime(1970, 1, 1)
+_FIRST_DAY = _EPOCH_NAIVE.toordinal()
 
 
 def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
+    past = moment - _EPOCH
+    return (past.days * 86_400 + past.seconds) * 1_000_000 + past.microseconds
 
 
 EARLIEST = _microseconds(datetime(1900, 1, 1, tzinfo=UTC))
@@ -64,7 +66,18 @@ def text(micros: int) -> str:
     >>> text(1_500_000)
     '1970-01-01T00:00:01.500000Z'
     """
-    return (_EPOCH + micros * _MICROSECOND).isoformat().replace("+00:00", "Z")
+    return (_EPOCH_NAIVE + timedelta(microseconds=micros)).isoformat() + "Z"
+
+
+def date_text(micros: int) -> str:
+    """The date in UTC.
+
+    Examples
+    --------
+    >>> date_text(86_400_000_000)
+    '1970-01-02'
+    """
+    return date.fromordinal(_FIRST_DAY + micros // 86_400_000_000).isoformat()
 
 
 def now() -> int:

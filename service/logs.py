@@ -4,12 +4,13 @@ An exception's message may quote what it choked on, so only its type and the pla
 through are written.
 """
 
-import json
 import logging
 import sys
 import traceback
 from datetime import UTC, datetime
 from typing import TextIO
+
+import orjson
 
 ROOT = "keepwell"
 
@@ -32,7 +33,7 @@ class JsonFormatter(logging.Formatter):
                 f"{frame.filename}:{frame.lineno} {frame.name}"
                 for frame in traceback.extract_tb(record.exc_info[2])
             ]
-        return json.dumps(line, ensure_ascii=False)
+        return orjson.dumps(line, default=str).decode()
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:

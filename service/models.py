@@ -106,7 +106,7 @@ class ModelHolder:
             loaded = self._load(self._registry.path(version))
         except Exception as error:
             self._failed, self._polls_to_skip = version, RETRY_AFTER_POLLS
-            self._metrics.model_reloads.labels("error").inc()
+            self._metrics.model_reloads["error"].inc()
             serving = self.current.version if self.current else None
             _log.error(
                 "the promoted model could not be loaded; %s",
@@ -125,7 +125,7 @@ class ModelHolder:
     def _swap(self, version: str, loaded: Loaded) -> None:
         self.current, self._serving, self._failed = loaded, version, None
         metrics = self._metrics
-        metrics.model_reloads.labels("ok").inc()
+        metrics.model_reloads["ok"].inc()
         metrics.model_info.clear()
         metrics.model_info.labels(loaded.version, loaded.sha256).set(1)
         metrics.model_loaded_timestamp_seconds.set(time.time())

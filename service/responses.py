@@ -26,7 +26,9 @@ class Reason(_Exact):
     family: str
     direction: Literal["raises", "lowers"]
     contribution: Annotated[float, Field(description="Group Shapley value, log-odds.")]
-    share: Annotated[float, Field(description="Its part of all that raises the risk.")]
+    share: Annotated[
+        float, Field(description="Its part of all that moves the risk in the same direction.")
+    ]
     feature: str
     value: Annotated[float | str | None, Field(description="A number, or a category's name.")]
     norm: Annotated[
@@ -149,6 +151,10 @@ class ReasonKind(_Exact):
 
     code: str
     family: str
+    direction: Annotated[
+        Literal["raises", "lowers"] | None,
+        Field(description="Null for a column of your own, which may do either."),
+    ]
     feature: str
     norm: Annotated[str | None, Field(description="Feature that the evidence is held against.")]
     controllable: bool

@@ -1,6 +1,6 @@
 """What a request may hold. Strict: nothing is coerced, nothing unknown is passed over."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -13,10 +13,13 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from churn.events import LARGEST_NUMBER, Feed, Kind
-from churn.reasons import MAX_REASONS
+from churn.reasons import MAX_REASONS, Direction
+from churn.words import Language
 from service import instants
 
 DEFAULT_REASONS = 3
+LONGEST_IDENTIFIER, LONGEST_LABEL = 256, 128
+MOST_FEEDS = 2 * len(Feed)
 NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]+$"
 
 
@@ -38,8 +41,10 @@ Instant = Annotated[
     PlainValidator(_to_instant),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-Identifier = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_CONTROL_CHARACTERS)]
-Label = Annotated[str, Field(min_length=1, max_length=128, pattern=NO_CONTROL_CHARACTERS)]
+Identifier = Annotated[
+    str, Field(min_length=1, max_length=LONGEST_IDENTIFIER, pattern=NO_CONTROL_CHARACTERS)
+]
+Label = Annotated[str, Field(min_length=1, max_length=LONGEST_LABEL, pattern=NO_CONTROL_CHARACTERS)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
 NotNegative = Annotated[float, Field(allow_inf_nan=False, ge=0, le=LARGEST_NUMBER)]
 # Strict mode would ask for the enum's own instances, which JSON cannot hold.
@@ -47,7 +52,6 @@ NotNegative = Annotated[float, Field(allow_inf_nan=False, ge=0, le=LARGEST_NUMBE
 FeatureValue = Annotated[Number | Label, Field(union_mode="left_to_right")]
 KindName = Annotated[Kind, Field(strict=False)]
 FeedName = Annotated[Feed, Field(strict=False)]
-Language = Literal["en", "ru"]
 
 
 class _Strict(BaseModel):
@@ -115,13 +119,19 @@ class ScoreRequest(_Strict):
     feeds: Annotated[
         list[FeedName] | None,
         Field(
-            max_length=2 * len(Feed),
+            max_length=MOST_FEEDS,
             description="The feeds that this customer's data carries; by default the model's.",
         ),
     ] = None
     max_reasons: Annotated[
         int, Field(ge=0, le=MAX_REASONS, description="How many reasons to answer at most.")
     ] = DEFAULT_REASONS
+    direction: Annotated[
+        Direction,
+        Field(
+            description="`raises`: reasons that raise the risk; `both`: those that lower it too."
+        ),
+    ] = "raises"
     language: Annotated[Language, Field(description="Of the reasons' and action's words.")] = "en"
 
 

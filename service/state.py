@@ -1,6 +1,7 @@
 """What the endpoints of one app share."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -13,12 +14,17 @@ from service.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One app's settings, metrics, model and clock."""
+    """One app's settings, metrics, model and clock, and the thread that long work runs in.
+
+    One thread: more of them would only take turns at the interpreter, and make the event loop
+    wait for each.
+    """
 
     settings: Settings
     metrics: Metrics
     models: ModelHolder
     clock: Callable[[], int]
+    worker: ThreadPoolExecutor
 
     def loaded(self) -> Loaded:
         """Return the model that serves now.
@@ -47,4 +53,4 @@ def state_of(request: Request) -> State:
 def count_failure(metrics: Metrics, problem: Problem) -> None:
     """Count a refused request or row under each of its codes."""
     for code in {error.code for error in problem.errors}:
-        metrics.validation_failures.labels(code).inc()
+        metrics.validation_failures[code].inc()

@@ -5,13 +5,13 @@ Pointers stop before the first name that the contract does not know.
 """
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from churn.events import Event, Kind
+from churn.events import Event
 from service.problems import (
     HISTORY_UNAVAILABLE,
     INVALID_FIELD,
@@ -20,9 +20,9 @@ from service.problems import (
     Problem,
     invalid_field,
 )
+from service.quick import MONEY_KINDS, Checked, quick
 from service.schemas import BatchRequest, EventInput, ScoreRequest
 
-MONEY_KINDS = frozenset({Kind.PURCHASE, Kind.RETURN, Kind.CANCELLATION})
 FIELD_NAMES = frozenset(ScoreRequest.model_fields) | set(EventInput.model_fields) | {"customers"}
 
 _LONGEST_COMPARED = 64
@@ -68,8 +68,8 @@ _OTHER = _Fault("invalid", "is not valid")
 
 
 def score_request(
-    value: Any, *, max_events: int, feature_names: Collection[str], root: str = ""
-) -> ScoreRequest:
+    value: Any, *, max_events: int, feature_names: Set[str], root: str = ""
+) -> Checked:
     """Check one customer of a request.
 
     Parameters
@@ -97,10 +97,7 @@ def score_request(
                 f"{root}/events",
                 "too_many",
             )
-    try:
-        request = ScoreRequest.model_validate(value)
-    except ValidationError as error:
-        raise _problem(error, root, feature_names) from None
+    request = quick(value) or _judged(value, root, feature_names)
     if request.events is None and request.features is None:
         raise Problem(
             HISTORY_UNAVAILABLE,
@@ -108,12 +105,30 @@ def score_request(
             "available; send the customer's `events`, or the `features` named by GET /v1/model.",
             (FieldError(root, "nothing_to_score"),),
         )
-    if request.features is not None:
-        _check_features(request.features, feature_names, root)
+    if request.features is not None and not request.features.keys() <= feature_names:
+        raise _unknown_features(request.features, feature_names, root)
     return request
 
 
-def to_events(inputs: Iterable[EventInput], root: str = "") -> list[Event]:
+def _judged(value: Any, root: str, feature_names: Set[str]) -> Checked:
+    """What the schema makes of a customer."""
+    try:
+        request = ScoreRequest.model_validate(value)
+    except ValidationError as error:
+        raise _problem(error, root, feature_names) from None
+    return Checked(
+        request.customer_id,
+        request.as_of,
+        None if request.events is None else _to_events(request.events, root),
+        request.features,
+        None if request.feeds is None else frozenset(request.feeds),
+        request.max_reasons,
+        request.direction,
+        request.language,
+    )
+
+
+def _to_events(inputs: Iterable[EventInput], root: str) -> list[Event]:
     """Turn a request's events into the domain's.
 
     Raises
@@ -131,22 +146,7 @@ def to_events(inputs: Iterable[EventInput], root: str = "") -> list[Event]:
                 pointer,
                 "not_positive",
             )
-        events.append(
-            Event(
-                item.occurred_at,
-                item.kind,
-                item.order_id,
-                item.amount,
-                item.value,
-                item.quantity,
-                item.discount,
-                item.category,
-                item.case_id,
-                item.channel,
-                item.event_id,
-                item.known_at,
-            )
-        )
+        events.append(Event(*(getattr(item, name) for name in Event._fields)))
     return events
 
 
@@ -156,23 +156,22 @@ def nearest(name: str, known: Collection[str]) -> str | None:
     return near[0] if near else None
 
 
-def _check_features(features: Collection[str], feature_names: Collection[str], root: str) -> None:
+def _unknown_features(features: Collection[str], feature_names: Set[str], root: str) -> Problem:
     unknown = [
         (position, name) for position, name in enumerate(features, 1) if name not in feature_names
     ]
-    if unknown:
-        position, name = unknown[0]
-        near = nearest(name, feature_names)
-        hint = f"did you mean `{near}`?" if near else "GET /v1/model lists the features."
-        raise Problem(
-            INVALID_FIELD,
-            f"Member {position} of {root}/features is not a feature of the loaded model; {hint}"
-            f"{_more(len(unknown))}",
-            [FieldError(f"{root}/features", "unknown_feature")] * min(len(unknown), MAX_ERRORS),
-        )
+    position, name = unknown[0]
+    near = nearest(name, feature_names)
+    hint = f"did you mean `{near}`?" if near else "GET /v1/model lists the features."
+    return Problem(
+        INVALID_FIELD,
+        f"Member {position} of {root}/features is not a feature of the loaded model; {hint}"
+        f"{_more(len(unknown))}",
+        [FieldError(f"{root}/features", "unknown_feature")] * min(len(unknown), MAX_ERRORS),
+    )
 
 
-def _problem(error: ValidationError, root: str, feature_names: Collection[str]) -> Problem:
+def _problem(error: ValidationError, root: str, feature_names: Set[str]) -> Problem:
     details = _once_each(error.errors(include_input=False, include_url=False))
     known = FIELD_NAMES | set(feature_names)
     errors, sentences = [], []

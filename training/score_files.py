@@ -74,7 +74,7 @@ def scored_table(
         "risk_band": pa.array(np.array([*BANDS, None], dtype=object)[scores.band], pa.string()),
         "risk_curve": _curves(scores, scorer),
         "next_purchase_days": pa.array(
-            scorer.bundle.model.curve.days_until(scores.curve, 0.5), from_pandas=True
+            scorer.bundle.model.curve.days_until(scores.curve, 0.5)[:, 0], from_pandas=True
         ),
     }
     if reasons > 0 and scores.contributions is not None:

@@ -5,6 +5,7 @@
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -150,5 +151,12 @@ def feature_rows(
 
 def mask_absent_feeds(matrix: NDArray[np.float64], feeds: frozenset[Feed]) -> None:
     """Set, in place, the features of every feed that is not in `feeds` to missing."""
+    absent = _absent(feeds)
+    if len(absent):
+        matrix[:, absent] = np.nan
+
+
+@lru_cache(maxsize=1 << len(Feed))
+def _absent(feeds: frozenset[Feed]) -> NDArray[np.int64]:
     absent = [position for position, feature in enumerate(FEATURES) if feature.feed not in feeds]
-    matrix[:, absent] = np.nan
+    return np.array(absent, dtype=np.int64)

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from churn.features import FEATURE_NAMES
+from churn.scoring import Scorer
 from service import models, problems
 from service.contract import EXAMPLE_EVENTS, EXAMPLE_FEATURES
 from service.models import Loaded
@@ -103,7 +104,10 @@ EXCHANGES: dict[str, Exchange] = {
 
 
 class _Broken:
-    def score_events(self, *_: Any, **__: Any) -> None:
+    def __init__(self, scorer: Scorer) -> None:
+        self.rows = scorer.rows
+
+    def score_rows(self, *_: Any, **__: Any) -> None:
         raise ValueError("a fault of the service")
 
 
@@ -114,7 +118,7 @@ def _load_broken(path: Path) -> Loaded:
         loaded.sha256,
         loaded.manifest,
         loaded.feature_names,
-        _Broken(),  # type: ignore[arg-type]
+        _Broken(loaded.scorer),  # type: ignore[arg-type]
     )
 
 

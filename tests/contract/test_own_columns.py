@@ -11,9 +11,8 @@ from churn.bundle import load
 from churn.features import FEATURE_NAMES
 from churn.scoring import Scorer
 from service import instants
-from service.schemas import ScoreRequest
+from service.quick import quick
 from service.settings import Settings
-from service.validation import to_events
 from tests.contract.client import AS_OF, AppClient, build, customer
 from tests.own_columns import bundle_with_own_columns
 
@@ -40,9 +39,11 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
 
 def test_events_and_own_columns_are_scored_together(client: AppClient, scorer: Scorer) -> None:
     body = client.post("/score", customer(features=OWN, max_reasons=8)).json()
-    request = ScoreRequest.model_validate(customer())
-    events = to_events(request.events or ())
-    expected = scorer.score_events("c-1042", events, instants.parse(AS_OF), own=OWN, max_reasons=8)
+    request = quick(customer())
+    assert request is not None
+    expected = scorer.score_events(
+        "c-1042", request.events or (), instants.parse(AS_OF), own=OWN, max_reasons=8
+    )
     assert body["churn_probability"] == expected.churn_probability
     assert [reason["text"] for reason in body["reasons"]] == [r.text for r in expected.reasons]
     assert body["warnings"] == []

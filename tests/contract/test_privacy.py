@@ -3,12 +3,13 @@
 import io
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from churn.scoring import CustomerRow, Scorer
 from service import logs, models
 from service.models import Loaded
 from service.settings import Settings
@@ -46,13 +47,11 @@ WITH_CANARY: list[tuple[str, Any]] = [
 class Exploding:
     """A scorer that quotes the customer in its error, as library code may."""
 
-    def score_events(self, customer_id: str, *_: Any, **__: Any) -> None:
-        raise ValueError(f"could not score {customer_id}")
+    def __init__(self, scorer: Scorer) -> None:
+        self.rows = scorer.rows
 
-    def score_features(
-        self, customer_id: str, features: Mapping[str, Any], *_: Any, **__: Any
-    ) -> None:
-        raise ValueError(f"could not score {customer_id} with {features}")
+    def score_rows(self, rows: Sequence[CustomerRow]) -> None:
+        raise ValueError(f"could not score {rows[0].customer_id}")
 
 
 def exploding(path: Path) -> Loaded:
@@ -62,7 +61,7 @@ def exploding(path: Path) -> Loaded:
         loaded.sha256,
         loaded.manifest,
         loaded.feature_names,
-        Exploding(),  # type: ignore[arg-type]
+        Exploding(loaded.scorer),  # type: ignore[arg-type]
     )
 
 
@@ -132,7 +131,7 @@ def test_a_fault_of_ours_is_500_without_details_and_logged_by_its_id(
     failed = [line for line in lines if line["message"] == "request failed"]
     assert [line["request_id"] for line in failed] == ["find-me", "find-me"]
     assert failed[0]["exception"] == "ValueError"
-    assert any("score_events" in frame for frame in failed[0]["trace"])
+    assert any("score_rows" in frame for frame in failed[0]["trace"])
     assert CANARY not in log.getvalue()
 
 

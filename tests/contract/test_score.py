@@ -10,8 +10,7 @@ from churn.features import FEATURE_NAMES, FEATURES
 from churn.registry import Registry
 from churn.scoring import Scorer
 from service import instants
-from service.schemas import ScoreRequest
-from service.validation import to_events
+from service.quick import quick
 from tests.contract.client import AS_OF, AppClient, customer, purchases
 
 
@@ -39,9 +38,10 @@ def test_the_answer_is_what_the_scorer_says(client: AppClient, published: Any) -
     version = registry.current()
     assert version is not None
     scorer = Scorer(load(registry.path(version)))
-    request = ScoreRequest.model_validate(customer())
+    request = quick(customer())
+    assert request is not None
     expected = scorer.score_events(
-        "c-1042", to_events(request.events or ()), instants.parse(AS_OF), max_reasons=3
+        "c-1042", request.events or (), instants.parse(AS_OF), max_reasons=3
     )
     body = client.post("/score", customer()).json()
     assert body["churn_probability"] == expected.churn_probability

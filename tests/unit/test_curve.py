@@ -64,19 +64,18 @@ def test_a_score_shows_the_round_horizons_and_its_own() -> None:
 
 def test_between_two_points_the_intensity_is_constant() -> None:
     curve = np.array([[0.8, 0.4, 0.2, 0.1]])
-    (median,) = CURVE.days_until(curve, 0.5)
+    ((median,),) = CURVE.days_until(curve, 0.5)
     assert median == pytest.approx(7 + 23 * math.log(0.8 / 0.5) / math.log(0.8 / 0.4))
-    assert CURVE.days_until(curve, 0.8) == pytest.approx([7.0])
-    assert CURVE.days_until(curve, 0.9) == pytest.approx([7 * math.log(0.9) / math.log(0.8)])
-    assert CURVE.days_until(curve, 0.1) == pytest.approx([90.0])
+    assert CURVE.days_until(curve, 0.8, 0.1).tolist() == [pytest.approx([7.0, 90.0])]
+    assert CURVE.days_until(curve, 0.9)[0] == pytest.approx([7 * math.log(0.9) / math.log(0.8)])
 
 
 def test_nothing_is_said_beyond_the_end_of_the_curve() -> None:
-    assert math.isnan(CURVE.days_until(np.array([[0.99, 0.9, 0.8, 0.7]]), 0.5)[0])
+    assert math.isnan(CURVE.days_until(np.array([[0.99, 0.9, 0.8, 0.7]]), 0.5)[0, 0])
 
 
 def test_a_certain_buyer_has_bought_by_the_point() -> None:
-    assert CURVE.days_until(np.array([[0.9, 0.0, 0.0, 0.0]]), 0.5).tolist() == [30.0]
+    assert CURVE.days_until(np.array([[0.9, 0.0, 0.0, 0.0]]), 0.5).tolist() == [[30.0]]
 
 
 def test_the_plain_python_source_gives_the_bits_of_the_compiled() -> None:
@@ -84,11 +83,12 @@ def test_the_plain_python_source_gives_the_bits_of_the_compiled() -> None:
     margin = rng.uniform(-3, 3, size=50)
     p = sigmoid(margin)
     points = CURVE.probabilities(margin, p)
-    out, days = np.empty_like(points), np.empty(50)
-    plain(_curve)(margin, p, 2, CURVE.curvature, CURVE.slope, CURVE.intercept, out)
+    out, days = np.empty_like(points), np.empty((50, 2))
+    limits = CURVE.low, CURVE.high
+    plain(_curve)(margin, *limits, p, 2, CURVE.curvature, CURVE.slope, CURVE.intercept, out)
     assert out.tobytes() == points.tobytes()
-    plain(_days_until)(points, DAYS, 0.5, days)
-    assert days.tobytes() == CURVE.days_until(points, 0.5).tobytes()
+    plain(_days_until)(points, DAYS, np.array([0.5, 0.9]), days)
+    assert days.tobytes() == CURVE.days_until(points, 0.5, 0.9).tobytes()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
+import json
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from service import strict_json
 from service.strict_json import MAX_MEMBERS, BadJson, parse
 
 
@@ -61,3 +65,55 @@ def test_a_key_sent_twice_is_named_only_if_the_contract_knows_it() -> None:
     with pytest.raises(BadJson) as caught:
         parse(body, {"kind"})
     assert "amount" not in str(caught.value)
+
+
+# Keys and texts that could mislead who counts signs instead of reading.
+_TEXTS = st.sampled_from(["a", "b", 'x":', '":', " ", ' a"', "\n", "\\", "é", "\ud800"]) | st.text(
+    max_size=5
+)
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | _TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXTS, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def _read(body: bytes, *, quickly: bool) -> str:
+    """What comes out, types and all, or the error's code."""
+    whole = strict_json._MOST_QUICK_BYTES
+    strict_json._MOST_QUICK_BYTES = whole if quickly else -1
+    try:
+        return repr(parse(body))
+    except BadJson as error:
+        return error.code
+    finally:
+        strict_json._MOST_QUICK_BYTES = whole
+
+
+@given(_VALUES, st.sampled_from([(",", ":"), (", ", ": "), (" , ", " : ")]), st.booleans())
+def test_the_fast_parser_reads_what_the_strict_one_reads(
+    value: object, separators: tuple[str, str], is_ascii: bool
+) -> None:
+    text = json.dumps(value, separators=separators, ensure_ascii=is_ascii)
+    body = text.encode("utf-8", "surrogatepass")
+    assert _read(body, quickly=True) == _read(body, quickly=False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":1,"a" :2}',
+        b'{"a":1,"a"\n:2,"b":"\\":"}',
+        b'{"a":1,"a" :"\\":"}',
+        b'{"a":{"b":1,"b":2}}',
+        b'{"a":1,"\\u0061":2}',
+        b'[{"a":1},{"a":1,"a":1}]',
+        b'{"a":18446744073709551616}',
+        b'{"a":-9223372036854775809}',
+        b'{"a":1e400}',
+        b"[[[[[[[[[[[[1]]]]]]]]]]]]",
+        b'{"a":"\xff"}',
+    ],
+)
+def test_doubtful_bytes_are_read_as_the_strict_parser_reads_them(body: bytes) -> None:
+    assert _read(body, quickly=True) == _read(body, quickly=False)

@@ -1,0 +1,131 @@
+"""From what a caller names to one row of a model's input columns, checked."""
+
+import difflib
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from churn.columns import Column, Raw
+from churn.errors import RequestError, UnknownFeature
+from churn.events import Feed
+from churn.features import FEATURES, POSITION
+from churn.manifest import Manifest
+from churn.schema import Schema
+
+# Ratings may count from below zero, and logarithms do; nothing else that is counted or measured.
+_SIGNED = frozenset(f.name for f in FEATURES if f.unit in ("rating", "log days"))
+
+
+class _Input(NamedTuple):
+    """One input column: its position, the user's own column if it is one, how small it may be."""
+
+    at: int
+    own: Column | None
+    is_text: bool
+    may_be_negative: bool
+
+
+class Inputs:
+    """The input columns of one model, as callers name them.
+
+    Parameters
+    ----------
+    schema : Schema
+        The model's columns.
+    manifest : Manifest
+        Says which of them the model uses, and its feeds.
+    """
+
+    def __init__(self, schema: Schema, manifest: Manifest) -> None:
+        self.schema = schema
+        used = {entry.name for entry in manifest.features}
+        self.used = tuple(name for name in schema.names if name in used)
+        self._model_feeds = frozenset(manifest.feeds)
+        self._unused = frozenset(schema.names) - used
+        self._inputs = {
+            name: _Input(
+                at,
+                own := schema.extra(name),
+                own is not None and own.kind == "categorical",
+                own is not None or name in _SIGNED,
+            )
+            for name, at in schema.position.items()
+        }
+        self._own = tuple((column.name, schema.position[column.name]) for column in schema.extras)
+        # Requests repeat a few sets of feeds; what these are expected to carry is found once.
+        self._expected = lru_cache(maxsize=256)(self._expected_with)
+
+    def row(self, named: Mapping[str, Raw]) -> NDArray[np.float64]:
+        """Named values as input columns, shape (n_inputs,).
+
+        Raises
+        ------
+        UnknownFeature
+            A name that the model does not have.
+        RequestError
+            A number below zero that no history could give, text for a number, or the reverse.
+        """
+        numbers = [math.nan] * len(self.schema)
+        inputs = self._inputs
+        for name, value in named.items():
+            found = inputs.get(name)
+            if found is None:
+                raise self._unknown(name)
+            at, own, is_text, may_be_negative = found
+            if value is None:
+                continue
+            if isinstance(value, str) is not is_text:
+                raise RequestError(
+                    f"{name} must be {'a string' if is_text else 'a number'}; leave it out if "
+                    "unknown",
+                    pointer=f"/features/{name}",
+                    code="not_a_string" if is_text else "not_a_number",
+                )
+            if is_text and own is not None:
+                numbers[at] = own.encode(value)
+                continue
+            number = float(value)
+            if number < 0.0 and not may_be_negative:
+                raise RequestError(
+                    f"{name} must be at least 0; leave it out if unknown",
+                    pointer=f"/features/{name}",
+                    code="too_small",
+                )
+            numbers[at] = number
+        return np.array(numbers)
+
+    def missing(self, row: NDArray[np.float64], feeds: frozenset[Feed] | None) -> tuple[str, ...]:
+        """The columns that a caller with these feeds should have sent and did not."""
+        known = row.tolist()
+        return tuple(name for name, at in self._expected(feeds) if known[at] != known[at])
+
+    def missing_own(self, row: NDArray[np.float64]) -> tuple[str, ...]:
+        """The columns of the user's own that are not known."""
+        return tuple(name for name, at in self._own if math.isnan(row[at]))
+
+    def unused(self, named: Mapping[str, Raw]) -> list[str]:
+        """Known names that this model does not use."""
+        if self._unused.isdisjoint(named):
+            return []
+        return [name for name in named if name in self._unused]
+
+    def _expected_with(self, feeds: frozenset[Feed] | None) -> tuple[tuple[str, int], ...]:
+        present = self._model_feeds if feeds is None else feeds & self._model_feeds
+        return tuple(
+            (name, self._inputs[name].at)
+            for name in self.used
+            if self._inputs[name].own is not None or FEATURES[POSITION[name]].feed in present
+        )
+
+    def _unknown(self, name: str) -> UnknownFeature:
+        near = difflib.get_close_matches(name, self.schema.names, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return UnknownFeature(
+            f"no such feature{hint} GET /v1/model lists the features",
+            pointer=f"/features/{name.replace('~', '~0').replace('/', '~1')}",
+            code="unknown_feature",
+        )

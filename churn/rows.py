@@ -1,0 +1,174 @@
+"""From what a caller sends of one customer to a row that can be scored."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from churn.columns import Raw
+from churn.errors import RequestError
+from churn.events import Event, Feed, customer_log
+from churn.features import FEATURES, POSITION, FeatureSettings, features
+from churn.inputs import Inputs
+from churn.manifest import Manifest
+from churn.reasons import Direction
+from churn.schema import Schema
+from churn.words import Language
+
+_SILENCE = POSITION["days_since_last_purchase"]
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRow:
+    """One customer, ready to be scored: input columns, and how the answer is to be told.
+
+    Attributes
+    ----------
+    customer_id : str
+        Opaque identifier.
+    numbers : ndarray of float64, shape (n_inputs,)
+        Input columns.
+    as_of : int
+        Microseconds since 1970-01-01 UTC.
+    feeds : frozenset of Feed or None
+        What the caller records; None for the model's.
+    max_reasons, direction, language
+        How many reasons, of which direction, in which language.
+    warnings : tuple of str
+        What the caller should know of the request.
+    missing : tuple of str
+        Columns that were expected and are not known.
+    """
+
+    customer_id: str
+    numbers: NDArray[np.float64]
+    as_of: int
+    feeds: frozenset[Feed] | None
+    max_reasons: int
+    direction: Direction
+    language: Language
+    warnings: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+class Rows:
+    """Makes the rows of one model.
+
+    Parameters
+    ----------
+    schema : Schema
+        The model's columns.
+    manifest : Manifest
+        Its windows, and what it uses.
+    """
+
+    def __init__(self, schema: Schema, manifest: Manifest) -> None:
+        self._schema = schema
+        self._inputs = Inputs(schema, manifest)
+        self._settings = FeatureSettings(manifest.observation_window_days, manifest.horizon_days)
+        self._minimum_features = manifest.minimum_features
+
+    def of_events(
+        self,
+        customer_id: str,
+        events: Sequence[Event],
+        as_of: int,
+        *,
+        own: Mapping[str, Raw] | None = None,
+        feeds: frozenset[Feed] | None = None,
+        max_reasons: int = 3,
+        direction: Direction = "raises",
+        language: Language = "en",
+    ) -> CustomerRow:
+        """Make one customer's row from the history in the observation window.
+
+        Parameters
+        ----------
+        customer_id : str
+            Opaque identifier.
+        events : sequence of Event
+            In any order; repeats are dropped, events at or after `as_of` are not seen.
+        as_of : int
+            Microseconds since 1970-01-01 UTC.
+        own : mapping of str to float, str or None, optional
+            The columns that no event tells: those of the user's own.
+        feeds, max_reasons, direction, language
+            As in `CustomerRow`.
+
+        Raises
+        ------
+        RequestError
+            A column in `own` that the model does not have or that events tell, or a wrong value;
+            or the model reads no events.
+        """
+        if not self._schema.loop:
+            raise RequestError(
+                "this model was made of a ready feature table and reads no events; send "
+                "`features` instead, as GET /v1/model names them",
+                pointer="/events",
+                code="events_not_read",
+            )
+        found = features(customer_log(customer_id, events), as_of, self._settings)[0]
+        numbers = found
+        missing: tuple[str, ...] = ()
+        if own or self._schema.extras:
+            numbers = self._inputs.row(own or {})
+            told = [name for name in own or {} if name in POSITION]
+            if told:
+                raise RequestError(
+                    f"{told[0]} is computed from the events; beside events send only your own "
+                    "columns",
+                    pointer=f"/features/{told[0]}",
+                    code="computed_from_events",
+                )
+            numbers[: len(FEATURES)] = found
+            missing = self._inputs.missing_own(numbers)
+        warnings = _missing(missing)
+        later = 0
+        for event in events:
+            known_at = event.known_at
+            if event.occurred_at >= as_of or (known_at is not None and known_at >= as_of):
+                later += 1
+        if later:
+            warnings += (f"{later} events at or after as_of, or known only then, were not seen",)
+        return CustomerRow(
+            customer_id, numbers, as_of, feeds, max_reasons, direction, language, warnings, missing
+        )
+
+    def of_features(
+        self,
+        customer_id: str,
+        named: Mapping[str, Raw],
+        as_of: int,
+        *,
+        feeds: frozenset[Feed] | None = None,
+        max_reasons: int = 3,
+        direction: Direction = "raises",
+        language: Language = "en",
+    ) -> CustomerRow:
+        """Make one customer's row from features that the caller computed.
+
+        Raises
+        ------
+        UnknownFeature
+            A name that the model does not have.
+        RequestError
+            A number below zero that no history could give, text for a number, or the reverse.
+        """
+        numbers = self._inputs.row(named)
+        missing = self._inputs.missing(numbers, feeds)
+        warnings = _missing(missing)
+        ignored = self._inputs.unused(named)
+        if ignored:
+            warnings += (f"features that this model does not use: {', '.join(ignored)}",)
+        too_few = np.count_nonzero(numbers == numbers) < self._minimum_features
+        if too_few and self._schema.loop:
+            numbers[_SILENCE] = np.nan  # too little to say anything
+        return CustomerRow(
+            customer_id, numbers, as_of, feeds, max_reasons, direction, language, warnings, missing
+        )
+
+
+def _missing(names: Sequence[str]) -> tuple[str, ...]:
+    return (f"missing features: {', '.join(names)}",) if names else ()

@@ -1,0 +1,48 @@
+"""One customer: from the raw request to the raw answer."""
+
+import asyncio
+
+from starlette.types import Receive, Scope
+
+from service import body
+from service.answers import MODE_SINGLE, Scoring
+from service.batch import parse
+from service.context import Reply, id_of
+from service.state import State
+from service.validation import FIELD_NAMES, score_request
+
+LARGE_BODY = 32 * 1024
+"""Bytes of some 300 events; what is larger is checked and scored in a thread, beside the loop."""
+
+
+async def score(state: State, scope: Scope, receive: Receive) -> Reply:
+    """Answer `POST /score`.
+
+    Raises
+    ------
+    Problem
+        The request is wrong, or no model is loaded.
+    """
+    headers = body.told(scope)
+    body.media_type(headers, (body.JSON,))
+    raw = await body.read(headers, receive, state.settings.max_body_bytes)
+    loaded = state.loaded()
+    scoring = Scoring(
+        loaded, state.metrics, now=state.clock(), request_id=id_of(scope), mode=MODE_SINGLE
+    )
+
+    def answer() -> bytes:
+        checked = score_request(
+            parse(raw, FIELD_NAMES),
+            max_events=state.settings.max_events,
+            feature_names=loaded.feature_names,
+        )
+        (content,) = scoring.answers([scoring.row(checked)])
+        return content
+
+    if len(raw) > LARGE_BODY:
+        content = await asyncio.get_running_loop().run_in_executor(state.worker, answer)
+    else:
+        content = answer()
+    state.metrics.predict_duration_seconds[MODE_SINGLE].observe(scoring.seconds)
+    return Reply(content, body.JSON, loaded.version)
