@@ -1,5 +1,6 @@
 """From input columns and a bundle to scores as columns, n customers at a time."""
 
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from churn.bundle import Bundle
 from churn.columns import UNSEEN
-from churn.compiled import Booleans, Codes, Floats
+from churn.compiled import Booleans, Codes, Floats, Integers, compiled
 from churn.events import Feed
 from churn.features import POSITION, FeatureSettings, mask_absent_feeds
 from churn.scores import STATUSES, MatrixScores
@@ -50,6 +51,8 @@ class MatrixScorer:
             for at, column in enumerate(schema.extras)
             if column.kind == "categorical"
         )
+        # Requests repeat a few sets of feeds; which families these silence is found once.
+        self._absent = lru_cache(maxsize=256)(self._absent_with)
 
     def score_matrix(
         self,
@@ -105,31 +108,36 @@ class MatrixScorer:
         explained = base = None
         if contributions:
             margin, explained = model.trees.explain(columns)
-            base = np.full(len(known), model.trees.expected_margin)
-            present = self.feeds if feeds is None else feeds & self.feeds
-            for family, feed in enumerate(self.schema.feeds):
-                if feed is not None and feed not in present:
-                    # What the absence itself says belongs to the starting point, not to a reason.
-                    base += explained[:, family]
-                    explained[:, family] = 0.0
+            base = np.empty(len(known), dtype=np.float64)
+            absent = self._absent(self.feeds if feeds is None else feeds & self.feeds)
+            _begin(base, model.trees.expected_margin, explained, absent)
         else:
             margin = model.trees.margin(columns)
         probability = model.calibration.apply(margin)
         curve = model.curve.probabilities(margin, probability)
         interval = model.reliability.interval(probability, self._is_one_time(known))
+        band = np.empty(len(known), dtype=np.int8)
         limits = self.bundle.manifest.thresholds
-        band = (probability >= limits.medium).astype(np.int8) + (probability >= limits.high)
+        _bands(probability, limits.medium, limits.high, band)
         return _Numbers(probability, margin, curve, interval, band, explained, base)
 
+    def _absent_with(self, present: frozenset[Feed]) -> Integers:
+        return np.array(
+            [
+                family
+                for family, feed in enumerate(self.schema.feeds)
+                if feed is not None and feed not in present
+            ],
+            dtype=np.int64,
+        )
+
     def _status(self, known: Floats) -> Codes:
-        status = np.full(len(known), INSUFFICIENT, dtype=np.int8)
-        if not self.schema.loop:
-            enough = self.bundle.manifest.minimum_features
-            status[np.count_nonzero(known == known, axis=1) >= enough] = SCORED
-            return status
-        silence = known[:, _SILENCE]
-        status[silence <= self.bundle.manifest.inactivity_days] = SCORED
-        status[silence > self.bundle.manifest.inactivity_days] = LAPSED
+        status = np.empty(len(known), dtype=np.int8)
+        manifest = self.bundle.manifest
+        if self.schema.loop:
+            _by_silence(known, _SILENCE, manifest.inactivity_days, status)
+        else:
+            _by_count(known, manifest.minimum_features, status)
         return status
 
     def _is_one_time(self, known: Floats) -> Booleans:
@@ -143,3 +151,54 @@ class MatrixScorer:
         if self.schema.loop:
             mask_absent_feeds(known, self.feeds if feeds is None else feeds & self.feeds)
         return known
+
+
+@compiled
+def _begin(base: Floats, expected: float, explained: Floats, absent: Integers) -> None:
+    """Where each row starts from: what the absence of a feed itself says, which is no reason."""
+    for row in range(len(base)):
+        base[row] = expected
+        for at in range(len(absent)):
+            base[row] += explained[row, absent[at]]
+            explained[row, absent[at]] = 0.0
+
+
+@compiled
+def _bands(probability: Floats, medium: float, high: float, band: Codes) -> None:
+    for row in range(len(probability)):
+        band[row] = 0
+        if probability[row] >= high:
+            band[row] = 2
+        elif probability[row] >= medium:
+            band[row] = 1
+
+
+@compiled
+def _by_silence(known: Floats, at: int, inactivity_days: int, status: Codes) -> None:
+    for row in range(len(known)):
+        silence = known[row, at]
+        status[row] = INSUFFICIENT
+        if silence <= inactivity_days:
+            status[row] = SCORED
+        elif silence > inactivity_days:
+            status[row] = LAPSED
+
+
+@compiled
+def _by_count(known: Floats, enough: int, status: Codes) -> None:
+    for row in range(len(known)):
+        count = 0
+        for at in range(known.shape[1]):
+            if known[row, at] == known[row, at]:
+                count += 1
+        status[row] = SCORED if count >= enough else INSUFFICIENT
+
+
+@compiled
+def any_outside(X: Floats, low: Floats, high: Floats) -> bool:
+    """Whether any number lies below or above what its column may hold."""
+    for row in range(len(X)):
+        for at in range(X.shape[1]):
+            if X[row, at] < low[at] or X[row, at] > high[at]:
+                return True
+    return False

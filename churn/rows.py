@@ -1,7 +1,7 @@
 """From what a caller sends of one customer to a row that can be scored."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,7 @@ from churn.words import Language
 _SILENCE = POSITION["days_since_last_purchase"]
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerRow:
+class CustomerRow(NamedTuple):
     """One customer, ready to be scored: input columns, and how the answer is to be told.
 
     Attributes

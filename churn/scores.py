@@ -1,6 +1,6 @@
 """What a score is: of one customer with its words, of many as columns."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,7 @@ STATUSES = ("scored", "lapsed", "insufficient_history")
 BANDS = ("low", "medium", "high")
 
 
-@dataclass(frozen=True, slots=True)
-class MatrixScores:
+class MatrixScores(NamedTuple):
     """Scores of n customers, as columns.
 
     Attributes
@@ -44,8 +43,7 @@ class MatrixScores:
     base: NDArray[np.float64] | None
 
 
-@dataclass(frozen=True, slots=True)
-class NextPurchase:
+class NextPurchase(NamedTuple):
     """When the next purchase is expected, in microseconds since 1970 UTC.
 
     It comes before `median` as likely as after, and with 80% between `earliest` and `latest`.
@@ -57,8 +55,7 @@ class NextPurchase:
     latest: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerScore:
+class CustomerScore(NamedTuple):
     """One customer's score, reasons and suggestion; `as_of` in microseconds since 1970 UTC.
 
     `risk_curve` has pairs of days after the lead time and the probability of no purchase until

@@ -12,7 +12,7 @@ from churn.columns import UNSEEN, Raw
 from churn.compiled import Floats
 from churn.events import MICROSECONDS_PER_DAY, Event, Feed
 from churn.features import mask_absent_feeds
-from churn.matrix import SCORED, MatrixScorer
+from churn.matrix import SCORED, MatrixScorer, any_outside
 from churn.reasons import Direction, Reason, reasons
 from churn.rows import CustomerRow, Rows
 from churn.scores import BANDS, STATUSES, CustomerScore, MatrixScores, NextPurchase
@@ -127,8 +127,10 @@ class Scorer(MatrixScorer):
         # What the model never saw moves no probability, but an open complaint is acted on.
         scores = self.score_matrix(X, feeds=feeds)
         silent = self.bundle.model.curve.days_until(scores.curve, 0.5, 1.0 - _TAIL, _TAIL)
-        outside = (X < self._low) | (X > self._high)
-        is_outside: list[bool] = np.any(outside, axis=1).tolist()
+        beyond: dict[int, list[int]] = {}
+        if any_outside(X, self._low, self._high):
+            for at, where in np.argwhere((X < self._low) | (X > self._high)).tolist():
+                beyond.setdefault(at, []).append(where)
         status, band = scores.status.tolist(), scores.band.tolist()
         probability, interval = scores.probability.tolist(), scores.interval.tolist()
         curve, until, numbers = scores.curve.tolist(), silent.tolist(), X.tolist()
@@ -137,7 +139,9 @@ class Scorer(MatrixScorer):
         names = self.schema.names
         answers = []
         for at, row in enumerate(rows):
-            unseen = tuple(names[code] for code in self.coded if numbers[at][code] == UNSEEN)
+            unseen: tuple[str, ...] = ()
+            if self.coded:
+                unseen = tuple(names[code] for code in self.coded if numbers[at][code] == UNSEEN)
             warnings = row.warnings
             if unseen:
                 warnings += (f"categories not seen in training: {', '.join(unseen)}",)
@@ -155,7 +159,6 @@ class Scorer(MatrixScorer):
                 )
             low, high = interval[at]
             shown = [(days, curve[at][where]) for where, days in self._shown] if is_scored else ()
-            beyond = np.flatnonzero(outside[at]) if is_outside[at] else ()
             answers.append(
                 CustomerScore(
                     customer_id=row.customer_id,
@@ -172,7 +175,7 @@ class Scorer(MatrixScorer):
                     as_of=row.as_of,
                     warnings=warnings,
                     features_missing=row.missing,
-                    features_out_of_range=tuple(names[where] for where in beyond),
+                    features_out_of_range=tuple(names[where] for where in beyond.get(at, ())),
                     features_unseen=unseen,
                 )
             )

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from service import contract, info_routes, instants, models, scoring_routes
 from service.context import RequestContext, request_id, route_template
+from service.direct import Direct, Service
 from service.metrics import Metrics
 from service.models import Loaded, ModelHolder
 from service.problems import (
@@ -62,7 +63,7 @@ def create_app(
                 await polling
             worker.shutdown(wait=False)
 
-    app = FastAPI(
+    app = Service(
         title=contract.TITLE,
         version=contract.VERSION,
         description=contract.DESCRIPTION,
@@ -80,14 +81,14 @@ def create_app(
         },
     )
     app.state.keepwell = state
-    app.add_middleware(
-        RequestContext,
-        metrics=metrics,
-        models=holder,
-        access_log=settings.access_log,
-        direct=scoring_routes.direct(state),
-        refused=partial(count_failure, metrics),
+    context = partial(
+        RequestContext, metrics=metrics, models=holder, access_log=settings.access_log
     )
+    app.add_middleware(context)
+    app.direct = {
+        path: context(Direct(path, endpoint, metrics))
+        for path, endpoint in scoring_routes.direct(state).items()
+    }
     app.include_router(scoring_routes.router)
     app.include_router(info_routes.router)
     contract.install(app)

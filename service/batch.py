@@ -16,7 +16,8 @@ from starlette.types import Receive, Scope
 from churn.scoring import CustomerRow
 from service import body, logs, strict_json
 from service.answers import MODE_BATCH, Scoring
-from service.context import Reply, id_of, route_template
+from service.context import id_of, route_template
+from service.direct import Reply
 from service.models import Loaded
 from service.problems import MALFORMED_JSON, TOO_LARGE, FieldError, Problem, internal_error
 from service.state import State, count_failure

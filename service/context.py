@@ -1,53 +1,33 @@
 """What is known of the request at hand, and the middleware that keeps it.
 
 Outermost of the app: gives every request an id, measures it, logs it, and turns whatever went
-wrong inside into a problem document. Endpoints that are called at high rates answer from here,
-below the framework's routing, request and response machinery, which costs more than they do.
+wrong inside into a problem document.
 """
 
 import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import logs
 from service.metrics import METHODS, UNMATCHED, Metrics
 from service.models import ModelHolder
-from service.problems import Problem, internal_error
+from service.problems import internal_error
 
 REQUEST_ID_HEADER = "X-Request-Id"
 MODEL_VERSION_HEADER = "X-Model-Version"
+MODEL_VERSION = MODEL_VERSION_HEADER.lower().encode()
+ROUTE = "keepwell.route"
+"""Where a scope has the path as declared, if it was not the framework that found it."""
 
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _CLIENT_CLOSED = 499
-_ROUTE = "keepwell.route"
-_MODEL_VERSION = MODEL_VERSION_HEADER.lower().encode()
 
 _log = logging.getLogger(f"{logs.ROOT}.requests")
-
-
-class Reply(NamedTuple):
-    """A good answer, before it is put on the wire; `model_version` is of the model that gave it."""
-
-    content: bytes
-    media_type: str
-    model_version: str
-
-    def response(self) -> Response:
-        """The same as the framework's response."""
-        headers = {MODEL_VERSION_HEADER: self.model_version}
-        # No `media_type`, to which a charset would be added.
-        return Response(self.content, headers={"Content-Type": self.media_type, **headers})
-
-
-Direct = Callable[[Scope, Receive], Awaitable[Reply]]
-"""An endpoint that is answered below the framework; it raises `Problem` as any other does."""
 
 
 def request_id(request: Request) -> str:
@@ -63,7 +43,7 @@ def id_of(scope: Scope) -> str:
 
 def route_template(scope: Scope) -> str:
     """Return the path as declared, such as `/v1/model`; never the path as sent."""
-    direct: str | None = scope.get(_ROUTE)
+    direct: str | None = scope.get(ROUTE)
     if direct is not None:
         return direct
     path: str = getattr(scope.get("route"), "path", UNMATCHED)
@@ -83,27 +63,15 @@ class RequestContext:
         Whose version goes into the headers.
     access_log : bool
         Whether each request is logged.
-    direct : mapping of path to endpoint
-        POST requests of exactly this path are answered by it, and not by `app`.
-    refused : callable
-        Told of every problem of a direct endpoint.
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        metrics: Metrics,
-        models: ModelHolder,
-        access_log: bool,
-        direct: Mapping[str, Direct],
-        refused: Callable[[Problem], None],
+        self, app: ASGIApp, metrics: Metrics, models: ModelHolder, access_log: bool
     ) -> None:
         self.app = app
         self.metrics = metrics
         self.models = models
         self.access_log = access_log
-        self.direct = direct
-        self.refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -121,16 +89,10 @@ class RequestContext:
                 message["headers"] = self._headers(message.get("headers", ()), identity)
             await send(message)
 
-        path = scope["path"]
-        direct = self.direct.get(path) if scope["method"] == "POST" else None
         started = time.perf_counter()
         self.metrics.http_requests_in_progress.inc()
         try:
-            if direct is None:
-                await self.app(scope, receive, send_with_headers)
-            else:
-                scope[_ROUTE] = path
-                await self._answer(direct, scope, receive, send_with_headers)
+            await self.app(scope, receive, send_with_headers)
         except ClientDisconnect:
             status = _CLIENT_CLOSED
         except Exception:
@@ -144,24 +106,8 @@ class RequestContext:
             self.metrics.http_requests_in_progress.dec()
             self._record(scope, status, time.perf_counter() - started)
 
-    async def _answer(self, direct: Direct, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            content, media_type, version = await direct(scope, receive)
-        except Problem as problem:
-            self.refused(problem)
-            response = problem.response(instance=route_template(scope), request_id=id_of(scope))
-            await response(scope, receive, send)
-            return
-        headers = [
-            (b"content-type", media_type.encode()),
-            (b"content-length", b"%d" % len(content)),
-            (_MODEL_VERSION, version.encode()),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
-
     def _headers(
-        self, given: list[tuple[bytes, bytes]], identity: str
+        self, given: Iterable[tuple[bytes, bytes]], identity: str
     ) -> list[tuple[bytes, bytes]]:
         """What the answer says of itself, and what every answer says."""
         headers = [
@@ -170,8 +116,8 @@ class RequestContext:
             (b"cache-control", b"no-store"),
         ]
         serving = self.models.current
-        if serving is not None and not any(name == _MODEL_VERSION for name, _ in given):
-            headers.append((_MODEL_VERSION, serving.version.encode()))
+        if serving is not None and not any(name == MODEL_VERSION for name, _ in given):
+            headers.append((MODEL_VERSION, serving.version.encode()))
         return headers
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
@@ -179,19 +125,16 @@ class RequestContext:
         method = scope["method"] if scope["method"] in METHODS else "other"
         self.metrics.http_requests[route, method, str(status)].inc()
         self.metrics.http_request_duration_seconds[route, method].observe(seconds)
-        if self.access_log and _log.isEnabledFor(logging.INFO):
-            fields = {
-                "method": method,
-                "route": route,
-                "status": status,
-                "milliseconds": round(seconds * 1000, 2),
-                "request_id": scope["state"]["request_id"],
-            }
-            # Where in this file the line comes from is found by walking the stack: never read.
-            _log.handle(
-                _log.makeRecord(
-                    _log.name, logging.INFO, "", 0, "request", (), None, extra={"fields": fields}
-                )
+        if self.access_log:
+            logs.request(
+                _log,
+                {
+                    "method": method,
+                    "route": route,
+                    "status": status,
+                    "milliseconds": round(seconds * 1000, 2),
+                    "request_id": scope["state"]["request_id"],
+                },
             )
 
 

@@ -4,9 +4,12 @@ An exception's message may quote what it choked on, so only its type and the pla
 through are written.
 """
 
+import contextlib
 import logging
 import sys
+import time
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -20,25 +23,57 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Render the record as one line of JSON."""
-        line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        line.update(getattr(record, "fields", {}))
+        fields = dict(getattr(record, "fields", {}))
         if record.exc_info and record.exc_info[0] is not None:
-            line["exception"] = record.exc_info[0].__name__
-            line["trace"] = [
+            fields["exception"] = record.exc_info[0].__name__
+            fields["trace"] = [
                 f"{frame.filename}:{frame.lineno} {frame.name}"
                 for frame in traceback.extract_tb(record.exc_info[2])
             ]
-        return orjson.dumps(line, default=str).decode()
+        level = record.levelname.lower()
+        return _line(record.created, level, record.name, record.getMessage(), fields)
+
+
+def request(logger: logging.Logger, fields: Mapping[str, object]) -> None:
+    """Write the line of one request.
+
+    To the stream of `configure` straight away: a record of the library's, which finds out about
+    thread, process and caller, takes five times as long as the line itself.
+    """
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    handlers = logging.getLogger().handlers
+    handler = handlers[0] if len(handlers) == 1 else None
+    if not isinstance(handler, _Lines):
+        logger.info("request", extra={"fields": fields})
+        return
+    with handler.lock or contextlib.nullcontext():
+        handler.stream.write(_line(time.time(), "info", logger.name, "request", fields) + "\n")
+        handler.flush()
+
+
+def _line(
+    seconds: float, level: str, logger: str, message: str, fields: Mapping[str, object]
+) -> str:
+    return orjson.dumps(
+        {
+            "time": datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds"),
+            "level": level,
+            "logger": logger,
+            "message": message,
+            **fields,
+        },
+        default=str,
+    ).decode()
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """The handler that `configure` sets up."""
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:
     """Send every logger's lines, uvicorn's too, to one stream (standard error by default)."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = _Lines(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers = [handler]

@@ -79,12 +79,15 @@ class ModelHolder:
     ----------
     current : Loaded or None
         The model that serves; replaced whole.
+    after_swap : callable
+        Called in the polling thread when a model has begun to serve.
     """
 
     def __init__(
         self, models_dir: Path, metrics: Metrics, load: Callable[[Path], Loaded] = load
     ) -> None:
         self.current: Loaded | None = None
+        self.after_swap: Callable[[], object] = lambda: None
         self._registry = Registry(models_dir)
         self._metrics = metrics
         self._load = load
@@ -130,3 +133,4 @@ class ModelHolder:
         metrics.model_info.labels(loaded.version, loaded.sha256).set(1)
         metrics.model_loaded_timestamp_seconds.set(time.time())
         _log.info("model loaded", extra={"fields": {"version": loaded.version}})
+        self.after_swap()

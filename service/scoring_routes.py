@@ -1,9 +1,8 @@
 """`POST /score` and `POST /v1/score/batch`, as the contract declares them.
 
 The handlers take the raw request and answer with raw bytes: strictness needs the bytes, and the
-framework's own parsing and serialising would cost more than the scoring. At these very paths they
-are called by `service.context`, before the framework; through the routes here only where the app
-is mounted under another path.
+framework's own parsing and serialising would cost more than the scoring. `service.direct` calls
+them before the framework.
 """
 
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from service import batch, contract, single
-from service.context import Direct
+from service.direct import Endpoint
 from service.responses import BatchAnswer, Score
 from service.state import State, state_of
 
@@ -23,7 +22,7 @@ _SINGLE = ("/score", "/v1/score")
 _BATCH = "/v1/score/batch"
 
 
-def direct(state: State) -> dict[str, Direct]:
+def direct(state: State) -> dict[str, Endpoint]:
     """The endpoints that are answered before the framework, by path."""
     one = partial(single.score, state)
     return {**dict.fromkeys(_SINGLE, one), _BATCH: partial(batch.score, state)}

@@ -7,7 +7,8 @@ from starlette.types import Receive, Scope
 from service import body
 from service.answers import MODE_SINGLE, Scoring
 from service.batch import parse
-from service.context import Reply, id_of
+from service.context import id_of
+from service.direct import Reply
 from service.state import State
 from service.validation import FIELD_NAMES, score_request
 

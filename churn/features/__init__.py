@@ -117,26 +117,11 @@ def feature_rows(
     ndarray of float64, shape (n, n_features)
         Columns as in `FEATURES`; NaN is missing.
     """
-    longest = int(np.diff(log.offsets).max(initial=0)) + 1
-    n_cases = int(log.case.max(initial=-1)) + 1
-    n_categories = int(log.category.max(initial=-1)) + 1
     columns: list[Any] = [
         log.time, log.known_at, log.kind, log.amount, log.value, log.discount,
         log.order, log.case, log.category, log.offsets, customers, as_ofs,
     ]  # fmt: skip
-    scratch: list[Any] = [
-        np.zeros(longest, dtype=np.int64),
-        np.zeros(longest, dtype=np.float64),
-        np.zeros(longest, dtype=np.float64),
-        np.zeros(longest, dtype=np.int64),
-        np.zeros(longest, dtype=np.int64),
-        np.zeros(31, dtype=np.int64),
-        np.full(n_cases, -1, dtype=np.int64),
-        np.zeros(n_cases, dtype=np.int64),
-        np.full(n_categories, -1, dtype=np.int64),
-        np.zeros(n_categories, dtype=np.int64),
-        np.zeros(n_categories, dtype=np.int64),
-    ]
+    scratch = _scratch(log)
     window = settings.observation_window_days * MICROSECONDS_PER_DAY
     horizon = settings.horizon_days * MICROSECONDS_PER_DAY
     if compiled and HAS_NUMBA:
@@ -147,6 +132,26 @@ def feature_rows(
     columns, scratch = ([column.tolist() for column in part] for part in (columns, scratch))
     _plain_rows(*[*columns, window, horizon, *scratch, rows])
     return np.array(rows, dtype=np.float64).reshape(len(customers), len(FEATURES))
+
+
+def _scratch(log: EventLog) -> list[Any]:
+    """Room for the kernel's sums, as its parameters from `order_time` to `category_recent`."""
+    if log.n_customers == 1:
+        # One request: asking for what is surely enough is quicker than counting what is needed.
+        longest = n_cases = n_categories = log.n_events + 1
+    else:
+        longest = int(np.diff(log.offsets).max(initial=0)) + 1
+        n_cases = int(log.case.max(initial=-1)) + 1
+        n_categories = int(log.category.max(initial=-1)) + 1
+    real = np.zeros((2, longest))
+    whole = np.zeros((3, longest), dtype=np.int64)
+    cases = np.zeros((2, n_cases), dtype=np.int64)
+    categories = np.zeros((3, n_categories), dtype=np.int64)
+    # The row that last used a case or a category: none.
+    cases[0] = -1
+    categories[0] = -1
+    counts = np.zeros(31, dtype=np.int64)
+    return [whole[0], *real, *whole[1:], counts, *cases, *categories]
 
 
 def mask_absent_feeds(matrix: NDArray[np.float64], feeds: frozenset[Feed]) -> None:

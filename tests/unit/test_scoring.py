@@ -124,7 +124,7 @@ def test_events_that_are_not_seen_change_nothing_and_are_counted(scorer: Scorer)
     ]
     after = scorer.score_events("c", events + unseen, AS_OF)
     assert after.warnings == ("3 events at or after as_of, or known only then, were not seen",)
-    assert replace(after, warnings=()) == before
+    assert after._replace(warnings=()) == before
 
 
 def test_neither_order_nor_repeats_of_events_matter(scorer: Scorer) -> None:

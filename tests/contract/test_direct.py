@@ -1,0 +1,52 @@
+"""What is answered below the framework is what the framework would answer."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from service.settings import Settings
+from tests.contract.client import AppClient, build, customer
+
+PATHS = ("/score", "/v1/score", "/v1/score/batch")
+BODIES = (b"[]", b"{", b"{}", json.dumps(customer()).encode(), json.dumps([customer()]).encode())
+KEPT = ("content-type", "x-model-version", "x-request-id", "cache-control", "content-length")
+
+
+@pytest.fixture
+def mounted(published: Path) -> AppClient:
+    """The app under another path, where the framework's routes answer."""
+    client = build(Settings(models_dir=published))
+    client.below = client.app  # type: ignore[attr-defined]
+    client.app = Starlette(routes=[Mount("/churn", client.app)])  # type: ignore[assignment]
+    return client
+
+
+def test_the_declared_paths_are_answered_below_the_framework(client: AppClient) -> None:
+    assert set(client.app.direct) == set(PATHS)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("body", BODIES)
+def test_under_another_path_the_same_is_answered(
+    client: AppClient, mounted: AppClient, path: str, body: bytes
+) -> None:
+    with mounted:
+        routed = mounted.post(f"/churn{path}", body, x_request_id="same")
+    direct = client.post(path, body, x_request_id="same")
+    assert _kept(routed) == _kept(direct)
+
+
+def _kept(answer: httpx.Response) -> tuple[object, ...]:
+    headers = [answer.headers.get(name) for name in KEPT]
+    return answer.status_code, headers, answer.content
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_other_methods_are_the_frameworks(client: AppClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "POST"
