@@ -4,10 +4,14 @@ It suggests and says why; it claims no expected value, because no campaign has b
 A message comes before an incentive, and while a complaint is open nothing is promoted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from churn.compiled import Codes, Floats, Integers
 from churn.features import Family
 from churn.reason_rules import Row
 from churn.reasons import Reason
@@ -137,6 +141,44 @@ def suggest(row: Row, band: str, reasons: Sequence[Reason], language: Language) 
     if reason.family in _ONE_TIME and row.get("is_one_time_buyer") == 1:
         by_band = _SECOND_ORDER
     return _action(by_band[band == "high"], "reason", language, reason.text)
+
+
+def suggest_codes(
+    columns: Mapping[str, Floats],
+    band: Codes,
+    families: Sequence[str],
+    main: Integers,
+) -> NDArray[np.object_]:
+    """The code of what `suggest` gives for each of n customers.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray of float64, shape (n,)
+        Input columns by name.
+    band : ndarray of int8, shape (n,)
+        Risk band: 0 low, 1 medium, 2 high; -1 where there is no score, and so no suggestion.
+    families : sequence of str
+        What `main` counts.
+    main : ndarray of int64, shape (n, k)
+        Families of the main reasons, largest contribution first; -1 where there are fewer.
+    """
+    first = np.isin(main, [at for at, family in enumerate(families) if family in _FIRST])
+    lead = main[np.arange(len(main)), np.argmax(first, axis=1)]  # the largest where none is first
+    by_band = np.array(
+        [_BY_FAMILY.get(family, _OF_OWN_FAMILY) for family in families], dtype=object
+    )
+    is_high = (band == 2).astype(np.int64)
+    codes: NDArray[np.object_] = by_band[lead, is_high]
+    if "is_one_time_buyer" in columns:
+        one_time = np.isin(lead, [at for at, family in enumerate(families) if family in _ONE_TIME])
+        one_time &= columns["is_one_time_buyer"] == 1
+        codes[one_time] = np.array(_SECOND_ORDER, dtype=object)[is_high[one_time]]
+    codes[lead < 0] = "survey"
+    codes[band == 0] = "none"
+    if "open_complaints" in columns:
+        codes[columns["open_complaints"] > 0] = "resolve_complaint"
+    codes[band < 0] = None
+    return codes
 
 
 def catalogue(language: Language) -> list[dict[str, Any]]:

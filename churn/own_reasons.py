@@ -4,9 +4,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 from string import Formatter
 
+import numpy as np
+
 from churn.columns import UNSEEN_NAME, Column, Raw
+from churn.compiled import Booleans, Floats
 from churn.reason_rules import Row
 from churn.words import Language, Worded
+from churn.words_by_column import fill_all, worded_all
 
 _FORMAT_OF_UNIT = {"days": "days", "money": "money", "share": "percent"}
 _UNSEEN: dict[Language, str] = {"en": "a rare or new one", "ru": "редкое или новое"}
@@ -38,6 +42,20 @@ def evidence(columns: Sequence[Column], row: Row, sign: int = 1) -> Column | Non
     return next((column for column in known if column.direction == 0), None)
 
 
+def off_norm(column: Column, numbers: Floats) -> Booleans:
+    """Which of many customers' numbers lie off the norm on the side that raises the risk."""
+    if column.norm is None:
+        return np.zeros(len(numbers), dtype=np.bool_)
+    if isinstance(column.norm, str):
+        codes, whose = np.unique(numbers, return_inverse=True)
+        off = [code == code and _is_off(column, code, 1) for code in codes.tolist()]
+        return np.array(off, dtype=np.bool_)[whose]
+    known = ~np.isnan(numbers)
+    if column.direction == 0:
+        return np.asarray(known & (numbers != column.norm))
+    return np.asarray(column.direction * numbers > column.direction * column.norm)
+
+
 def sentence(column: Column, value: Raw, language: Language, currency: str) -> str:
     """The text of a reason.
 
@@ -52,12 +70,24 @@ def sentence(column: Column, value: Raw, language: Language, currency: str) -> s
     currency : str
         Unit of money.
     """
-    if column.text is not None:
-        text = column.text[language]
-        if column.norm is not None or "norm" not in _asked(text):
-            return text.format(**_shown(column, value, language, currency))
-    usual = _USUAL[language] if column.norm is not None else " {value}"
-    return f"{column.label[language]}:{usual.format(**_shown(column, value, language, currency))}"
+    return _pattern(column, language).format(**_shown(column, value, language, currency))
+
+
+def sentences(column: Column, numbers: Floats, language: Language, currency: str) -> list[str]:
+    """`sentence` of each of many customers' numbers, none of them NaN, shape (n,)."""
+    if column.kind == "categorical":
+        codes, whose = np.unique(numbers, return_inverse=True)
+        known = [sentence(column, column.decode(code), language, currency) for code in codes]
+        return [known[at] for at in whose.tolist()]
+    usual_format = _FORMAT_OF_UNIT.get(column.unit, "figures")
+
+    def field(name: str, spec: str) -> list[str]:
+        if name == "value":
+            return worded_all(numbers, spec or usual_format, language, currency)
+        norm = _shown(column, None, language, currency)["norm"]
+        return [format(norm, spec)] * len(numbers)
+
+    return fill_all(_pattern(column, language), field, len(numbers))
 
 
 def template(column: Column, language: Language) -> str:
@@ -71,6 +101,16 @@ def template(column: Column, language: Language) -> str:
 def _asked(text: str) -> frozenset[str | None]:
     """Names of the figures that a text has room for; texts come from bundles, so they are few."""
     return frozenset(name for _, name, _, _ in Formatter().parse(text))
+
+
+def _pattern(column: Column, language: Language) -> str:
+    """The template of what can be told: without a norm, one that asks for it is of no use."""
+    if column.text is not None:
+        text = column.text[language]
+        if column.norm is not None or "norm" not in _asked(text):
+            return text
+    label = column.label[language].replace("{", "{{").replace("}", "}}")
+    return f"{label}:{_USUAL[language] if column.norm is not None else ' {value}'}"
 
 
 def _is_off(column: Column, number: float, sign: int) -> bool:

@@ -91,8 +91,12 @@ def reasons(
         Largest contribution first, by size; families without evidence are left out.
     """
     sizes = contributions if direction == "raises" else [abs(number) for number in contributions]
-    rise = sum(number for number in contributions if number > 0.0)
-    fall = sum(number for number in contributions if number < 0.0)
+    rise = fall = 0.0
+    for number in contributions:  # `sum` of Python 3.12 would round otherwise than columns do
+        if number > 0.0:
+            rise += number
+        else:
+            fall += number
     order = sorted(range(len(schema.families)), key=lambda family: -sizes[family])
     found: list[Reason] = []
     for at in order:

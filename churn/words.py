@@ -90,21 +90,31 @@ class Worded(float):
     currency: str
 
     def __format__(self, spec: str) -> str:
-        value = float(self)
-        if spec in _NOUNS:
-            if spec == "days":  # a silence of 41.3 days is 41 days
-                value = float(round(value))
-            return counted(value, spec, self.language)
-        if spec == "money":
-            return f"{number(value, self.language, 2)} {self.currency}".rstrip()
-        if spec == "percent":
-            text = number(100.0 * value, self.language, 0)
-            return f"{text} %" if self.language == "ru" else f"{text}%"
-        if spec == "number":
-            return number(value, self.language)
-        if spec == "figures":
-            return figures(value, self.language)
-        raise ValueError(f"unknown format {spec!r}")
+        return worded(float(self), spec, self.language, self.currency)
+
+
+def worded(value: float, spec: str, language: Language, currency: str = "") -> str:
+    """A number in the form that a field of a template asks for, one of `FORMATS`.
+
+    Examples
+    --------
+    >>> worded(41.3, "days", "en"), worded(12.5, "money", "en", "EUR"), worded(0.4, "percent", "ru")
+    ('41 days', '12.5 EUR', '40 %')
+    """
+    if spec in _NOUNS:
+        if spec == "days":  # a silence of 41.3 days is 41 days
+            value = float(round(value))
+        return counted(value, spec, language)
+    if spec == "money":
+        return f"{number(value, language, 2)} {currency}".rstrip()
+    if spec == "percent":
+        text = number(100.0 * value, language, 0)
+        return f"{text} %" if language == "ru" else f"{text}%"
+    if spec == "number":
+        return number(value, language)
+    if spec == "figures":
+        return figures(value, language)
+    raise ValueError(f"unknown format {spec!r}")
 
 
 def fill(
@@ -123,9 +133,9 @@ def fill(
     currency : str
         Unit of money.
     """
-    worded = {}
+    told = {}
     for name, value in numbers.items():
-        worded[name] = Worded(value)
-        worded[name].language = language
-        worded[name].currency = currency
-    return template.format_map(worded)
+        told[name] = Worded(value)
+        told[name].language = language
+        told[name].currency = currency
+    return template.format_map(told)

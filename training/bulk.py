@@ -34,6 +34,7 @@ FORMATS = ("parquet", "csv", "ndjson")
 CHUNK = 16_384
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +123,9 @@ def score(
             return scored_table(ids, scores, scorer, X, reasons, language)
 
         def tables() -> Iterator[pa.Table]:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                for table in _bounded_map(pool, one, range(ingested.n_buckets)):
-                    progress.advance()
-                    yield table
+            for table in in_threads(one, range(ingested.n_buckets)):
+                progress.advance()
+                yield table
 
         rows = write(tables(), out, schema(reasons))
         for name, n in sorted(sum(map(Counter, unseen), Counter()).items()):
@@ -198,20 +198,16 @@ def score_features(scorer: Scorer, source: Path, out: Path) -> BulkResult:
         X = np.full((batch.num_rows, len(scorer.schema)), np.nan)
         for at, name in enumerate(scorer.schema.names):
             if name in batch.schema.names:
-                X[:, at] = _numbers(batch.column(name), scorer.schema.extra(name))
+                X[:, at] = numbers(batch.column(name), scorer.schema.extra(name))
         scores = scorer.score_matrix(X, contributions=False)
         return scored_table(batch.column("customer_id"), scores, scorer, X, 0, "en")
 
-    def tables() -> Iterator[pa.Table]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            yield from _bounded_map(pool, one, batches)
-
-    rows = write(tables(), out, schema(0))
+    rows = write(in_threads(one, batches), out, schema(0))
     return BulkResult(rows, out, time.monotonic() - started)
 
 
-def _numbers(values: pa.Array, column: Column | None) -> NDArray[np.float64]:
-    """A column of a file as numbers: itself, or the code of each category."""
+def numbers(values: pa.Array, column: Column | None) -> NDArray[np.float64]:
+    """A column of a file as a model's numbers: itself, or the code of each category."""
     if column is None or column.kind == "numeric":
         return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)
     named = values.cast(pa.string()).dictionary_encode()
@@ -231,14 +227,17 @@ def check_out(out: Path) -> None:
         raise ConfigError(f"--out {out}: the file's ending must be one of .{', .'.join(FORMATS)}")
 
 
-def _bounded_map(
-    pool: ThreadPoolExecutor, function: Callable[[T], pa.Table], items: Iterable[T]
-) -> Iterator[pa.Table]:
-    """Map in order with only a few results in memory, however slowly they are written."""
-    waiting: deque[Future[pa.Table]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > (os.cpu_count() or 1):
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+def in_threads(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """Map in order, on every core, with only a few results in memory however slowly they leave."""
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > (os.cpu_count() or 1):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -91,12 +91,7 @@ def recoded(
         if column.name not in here:
             continue
         source, values = given[here[column.name]], numbers[:, here[column.name]]
-        if source.kind != column.kind:
-            raise DataError(
-                f"[{section}] column {source.name!r} is {source.kind}, but {column.kind} in the "
-                f'model: declare kind = "{column.kind}" in [{section}.columns.{source.name}], or '
-                "train again"
-            )
+        check_kind(source, column, section)
         if column.kind == "categorical":
             codes = np.array([UNSEEN, *(column.encode(name) for name in source.categories)])
             known = ~np.isnan(values)
@@ -104,6 +99,22 @@ def recoded(
         else:
             out[:, at] = values
     return out
+
+
+def check_kind(given: Column, wanted: Column, section: str) -> None:
+    """Refuse a number where the model has categories, and the reverse.
+
+    Raises
+    ------
+    DataError
+        The message names the column.
+    """
+    if given.kind != wanted.kind:
+        raise DataError(
+            f"[{section}] column {given.name!r} is {given.kind}, but {wanted.kind} in the "
+            f'model: declare kind = "{wanted.kind}" in [{section}.columns.{given.name}], or '
+            "train again"
+        )
 
 
 def check_names(names: list[str], where: str) -> None:

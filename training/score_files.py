@@ -1,5 +1,6 @@
 """Scores as a table, and as the file that a program or a manager reads."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,19 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from churn.actions import suggest_codes
+from churn.reasons_by_column import Columns, many_reasons
 from churn.scoring import BANDS, STATUSES, MatrixScores, Scorer
 from churn.words import Language
-
-_REASON = pa.struct(
-    [
-        ("code", pa.string()),
-        ("family", pa.string()),
-        ("contribution", pa.float64()),
-        ("share", pa.float64()),
-        ("text", pa.string()),
-    ]
-)
-
+from training.reason_lists import REASON, listed
 
 _POINT = pa.struct([("days", pa.int64()), ("probability", pa.float64())])
 
@@ -38,7 +31,7 @@ def schema(reasons: int) -> pa.Schema:
         ("next_purchase_days", pa.float64()),
     ]
     if reasons > 0:
-        fields += [("reasons", pa.list_(_REASON)), ("action", pa.string())]
+        fields += [("reasons", pa.list_(REASON)), ("action", pa.string())]
     return pa.schema([*fields, ("model_version", pa.string())])
 
 
@@ -78,34 +71,21 @@ def scored_table(
         ),
     }
     if reasons > 0 and scores.contributions is not None:
-        why: list[list[dict[str, object]]] = []
-        action: list[str | None] = []
-        for row in range(len(X)):
-            if scores.band[row] < 0:
-                why.append([])
-                action.append(None)
-                continue
-            found, suggested = scorer.explain_row(
-                X[row],
-                scores.contributions[row],
-                BANDS[scores.band[row]],
-                max_reasons=reasons,
-                language=language,
-            )
-            why.append(
-                [
-                    {
-                        "code": reason.code,
-                        "family": reason.family,
-                        "contribution": reason.contribution,
-                        "share": reason.share,
-                        "text": reason.text,
-                    }
-                    for reason in found
-                ]
-            )
-            action.append(suggested.code)
-        columns["reasons"] = pa.array(why, pa.list_(_REASON))
+        many = many_reasons(
+            X,
+            scores.contributions,
+            schema=scorer.schema,
+            max_reasons=reasons,
+            language=language,
+            currency=scorer.bundle.manifest.currency,
+        )
+        columns["reasons"] = listed(many, scorer.schema.families)
+        action = suggest_codes(
+            Columns(X, scorer.schema.position),
+            scores.band,
+            scorer.schema.families,
+            many.main_families,
+        )
         columns["action"] = pa.array(action, pa.string())
     columns["model_version"] = pa.array([scorer.bundle.version] * len(X), pa.string())
     return pa.table(columns, schema=schema(reasons))
@@ -140,6 +120,8 @@ def write(tables: Iterator[pa.Table], out: Path, columns: pa.Schema) -> int:
             scored.rename(finished)
         else:
             _convert(scored, finished, columns)
+        with finished.open("rb") as whole:
+            os.fsync(whole.fileno())
         finished.replace(out)
     return rows
 

@@ -144,10 +144,16 @@ def test_bulk_gives_the_bits_that_one_by_one_gives(
         assert row["action"] == (one.action and one.action.code)
         assert row["model_version"] == one.model_version
         assert [
-            (why["code"], why["family"], why["contribution"], why["share"], why["text"])
+            (
+                *(why["code"], why["family"], why["contribution"], why["share"], why["feature"]),
+                *(why["value"], why["norm"], why["controllable"], why["text"]),
+            )
             for why in row["reasons"]
         ] == [
-            (why.code, why.family.value, why.contribution, why.share, why.text)
+            (
+                *(why.code, why.family, why.contribution, why.share, why.feature),
+                *(why.value, why.norm, why.controllable, why.text),
+            )
             for why in one.reasons
         ]
 

@@ -66,15 +66,6 @@ def test_no_rejected_rows_leave_no_file(tmp_path: Path) -> None:
     assert given(tmp_path, [row("a")]).keep_quarantine(tmp_path / "quarantine.parquet") is None
 
 
-def test_a_row_without_a_label_is_good_enough_to_score(tmp_path: Path) -> None:
-    config = write(tmp_path, [row("a", ""), row("b", "no")], more="")
-    assert len(read(config, now_us=NOW_US, labelled=False).rows) == 2
-    unlabelled = write(tmp_path, [row("a")], QUERY.replace("left_us AS is_churn,", ""), "")
-    assert len(read(unlabelled, now_us=NOW_US, labelled=False).rows) == 1
-    with pytest.raises(MappingError, match="gives no column 'is_churn'"):
-        read(unlabelled, now_us=NOW_US)
-
-
 def test_the_order_of_the_rows_changes_nothing(tmp_path: Path) -> None:
     rows = lines(60)
     more = 'as_of = "made"\ngroup = "home"\n'

@@ -39,7 +39,7 @@ class Rows:
     columns : tuple of Column
         What they are, with every category of the rows and its code.
     is_churn : ndarray of bool, shape (n,)
-        The label; meaningless where it was not asked for.
+        The label.
     as_of : ndarray of int64, shape (n,), or None
         When each row was made, microseconds since 1970-01-01 UTC.
     group : ndarray of int64, shape (n,)
@@ -120,7 +120,7 @@ class Read:
             ) from None
 
 
-def read(config: TableConfig, *, now_us: int, labelled: bool = True) -> Read:
+def read(config: TableConfig, *, now_us: int) -> Read:
     """Run the user's query; the rows are held in memory.
 
     Parameters
@@ -129,8 +129,6 @@ def read(config: TableConfig, *, now_us: int, labelled: bool = True) -> Read:
         The query and what its columns are.
     now_us : int
         Rows of later dates are rejected; microseconds since 1970-01-01 UTC.
-    labelled : bool
-        Whether the label is needed, and a row without it is rejected.
 
     Raises
     ------
@@ -149,7 +147,7 @@ def read(config: TableConfig, *, now_us: int, labelled: bool = True) -> Read:
     with duckdb.connect(":memory:", config=settings) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         with contextlib.chdir(config.base_dir):
-            query = describe_table(connection, config.table, where, labelled=labelled)
+            query = describe_table(connection, config.table, where, labelled=True)
             try:
                 typed = connection.sql(query.rows_sql(now_us)).to_arrow_table()
             except duckdb.Error as error:

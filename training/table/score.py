@@ -1,5 +1,6 @@
 """Score the customers of a ready table, each by the latest row."""
 
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -9,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from churn.compiled import Booleans
 from churn.errors import ConfigError, DataError
 from churn.words import Language
-from training.bulk import CHUNK, BulkResult, check_out, current_scorer
+from training.bulk import CHUNK, BulkResult, check_out, current_scorer, in_threads, numbers
 from training.calendar import instant
-from training.own_columns import recoded
+from training.own_columns import check_kind
 from training.progress import Progress, Silent
 from training.score_files import schema, scored_table, write
 from training.table.config import TableConfig
-from training.table.rows import Rows, read
+from training.table.ordered import in_order, that_count
 
 
 def score(
@@ -66,44 +66,41 @@ def score(
             f"the current model in {models_dir} reads events, but {config.path} has a [table]; "
             "run `keepwell train` with it first"
         )
-    progress.stage("reading the table")
-    table = read(config, now_us=instant(now), labelled=False)
-    for reason, n in table.quarantined.items():
-        progress.note(f"{n:,} rows are not scored: {reason}")
-    latest = _latest(table.rows, None if as_of is None else instant(as_of))
-    rows = table.rows.where(latest)
-    wanted = scorer.schema.extras
-    given = {column.name for column in rows.columns}
-    lacking = [column.name for column in wanted if column.name not in given]
-    if lacking:
-        progress.note(f"[table] gives no {', '.join(lacking)}, which the model reads")
-    progress.stage("scoring", -(-len(rows) // CHUNK))
-    unseen: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(prefix="keepwell-") as work:
+        progress.stage("reading the table")
+        with in_order(config, Path(work), now_us=instant(now)) as table:
+            for reason, n in table.quarantined.items():
+                progress.note(f"{n:,} rows are not scored: {reason}")
+            given = {column.name: at for at, column in enumerate(table.columns)}
+            wanted = scorer.schema.extras
+            lacking = [column.name for column in wanted if column.name not in given]
+            if lacking:
+                progress.note(f"[table] gives no {', '.join(lacking)}, which the model reads")
+            for column in wanted:
+                if column.name in given:
+                    check_kind(table.columns[given[column.name]], column, "table")
+            progress.stage("scoring", table.rows)
+            unseen: list[dict[str, int]] = []
 
-    def tables() -> Iterator[pa.Table]:
-        for start in range(0, len(rows), CHUNK):
-            part = slice(start, start + CHUNK)
-            X = recoded(rows.X[part], rows.columns, wanted, "table")
-            unseen.update(scorer.unseen(X))
-            scores = scorer.score_matrix(X, contributions=reasons > 0)
-            ids = pa.array(rows.customer_id[part], pa.string())
-            yield scored_table(ids, scores, scorer, X, reasons, language)
-            progress.advance()
+            def one(part: pa.Table) -> tuple[pa.Table, int]:
+                rows = that_count(part)
+                X = np.full((len(rows), len(wanted)), np.nan)
+                for at, column in enumerate(wanted):
+                    if column.name in given:
+                        values = rows.column(f"own_{given[column.name]}")
+                        X[:, at] = numbers(values.combine_chunks(), column)
+                unseen.append(scorer.unseen(X))
+                scores = scorer.score_matrix(X, contributions=reasons > 0)
+                ids = rows.column("customer_id").combine_chunks()
+                return scored_table(ids, scores, scorer, X, reasons, language), len(part)
 
-    written = write(tables(), out, schema(reasons))
-    for name, n in sorted(unseen.items()):
+            def tables() -> Iterator[pa.Table]:
+                until = None if as_of is None else instant(as_of)
+                for scored, n in in_threads(one, table.chunks(CHUNK, until)):
+                    yield scored
+                    progress.advance(n)
+
+            written = write(tables(), out, schema(reasons))
+    for name, n in sorted(sum(map(Counter, unseen), Counter()).items()):
         progress.note(f"{n:,} customers have a {name} that was not seen in training")
     return BulkResult(written, out, time.monotonic() - started)
-
-
-def _latest(rows: Rows, as_of: int | None) -> Booleans:
-    """Whether a row counts: all of them where there are no dates, else each customer's latest."""
-    if rows.as_of is None:
-        return np.ones(len(rows), dtype=np.bool_)
-    known = rows.as_of <= (np.iinfo(np.int64).max if as_of is None else as_of)
-    who = np.unique(rows.customer_id.astype(str), return_inverse=True)[1]
-    last = np.zeros(len(rows), dtype=np.bool_)
-    at = np.flatnonzero(known)  # by customer and date, as `read` leaves them
-    if len(at):
-        last[at[np.append(who[at][1:] != who[at][:-1], True)]] = True
-    return last
