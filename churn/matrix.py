@@ -107,12 +107,12 @@ class MatrixScorer:
         columns = model.columns(known)
         explained = base = None
         if contributions:
-            margin, explained = model.trees.explain(columns)
+            margin, explained = model.explain(columns)
             base = np.empty(len(known), dtype=np.float64)
             absent = self._absent(self.feeds if feeds is None else feeds & self.feeds)
-            _begin(base, model.trees.expected_margin, explained, absent)
+            _begin(base, model.expected_margin, explained, absent)
         else:
-            margin = model.trees.margin(columns)
+            margin = model.margin(columns)
         probability = model.calibration.apply(margin)
         curve = model.curve.probabilities(margin, probability)
         interval = model.reliability.interval(probability, self._is_one_time(known))

@@ -17,6 +17,7 @@ from churn.calibration import Calibration
 from churn.compiled import Floats
 from churn.curve import RiskCurve
 from churn.errors import BundleCorrupt, BundleUnsupported
+from churn.linear import Linear
 from churn.population import Population
 from churn.reliability import Reliability
 from churn.schema import LOOP, Schema
@@ -41,6 +42,8 @@ class Model:
         How far a probability may be off.
     schema : Schema
         The columns it reads.
+    linear : Linear, optional
+        A linear part that the trees are averaged with.
     """
 
     lightgbm_text: str
@@ -50,6 +53,47 @@ class Model:
     curve: RiskCurve
     reliability: Reliability
     schema: Schema = LOOP
+    linear: Linear | None = None
+
+    @property
+    def expected_margin(self) -> float:
+        """Log-odds of the average training row."""
+        trees = self.trees.expected_margin
+        if self.linear is None:
+            return trees
+        return (1.0 - self.linear.share) * trees + self.linear.share * self.linear.expected
+
+    def margin(self, columns: Floats) -> Floats:
+        """Log-odds before calibration, shape (n,).
+
+        Parameters
+        ----------
+        columns : ndarray of float64, shape (n, n_columns)
+            As `columns` gives them.
+        """
+        margin = self.trees.margin(columns)
+        return margin if self.linear is None else self.linear.blend(columns, margin)
+
+    def explain(self, columns: Floats) -> tuple[Floats, Floats]:
+        """Log-odds and what each reason family contributes to them.
+
+        Parameters
+        ----------
+        columns : ndarray of float64, shape (n, n_columns)
+            As `columns` gives them.
+
+        Returns
+        -------
+        margin : ndarray of float64, shape (n,)
+            As `margin` gives it.
+        contributions : ndarray of float64, shape (n, n_families)
+            Log-odds; with `expected_margin` they sum to the margin.
+        """
+        margin, contributions = self.trees.explain(columns)
+        if self.linear is None:
+            return margin, contributions
+        self.linear.contribute(columns, contributions, self.trees.families)
+        return self.linear.blend(columns, margin), contributions
 
     def columns(self, X: Floats) -> Floats:
         """The trees' columns for input columns of shape (n, n_inputs)."""
@@ -66,6 +110,7 @@ def model_bytes(model: Model) -> bytes:
             "schema": model.schema.to_dict(),
             "columns": list(model.schema.model_columns),
             "trees": model.trees.to_dict(),
+            "linear": None if model.linear is None else model.linear.to_dict(),
             "population": None if model.population is None else model.population.to_dict(),
             "calibration": model.calibration.to_dict(),
             "curve": model.curve.to_dict(),
@@ -78,7 +123,7 @@ def model_bytes(model: Model) -> bytes:
 
 def golden_bytes(model: Model, X: Floats) -> bytes:
     """The content of `golden.json`: rows of input columns (n, n_inputs) and what they must give."""
-    margin, contributions = model.trees.explain(model.columns(X))
+    margin, contributions = model.explain(model.columns(X))
     p = model.calibration.apply(margin)
     rows = [
         {
@@ -120,6 +165,10 @@ def parse_model(file: Path, content: bytes) -> Model:
         ranked = None if population is None else tuple(population.ranked.tolist())
         if ranked != (schema.ranked if schema.loop else None):
             raise BundleCorrupt("the model's population is not that of its columns")
+        linear = parts.get("linear")  # older bundles have none
+        linear = None if linear is None else Linear(**linear)
+        if linear is not None and linear.column.max(initial=0) >= len(schema.model_columns):
+            raise BundleCorrupt("the model's linear part reads columns that it does not have")
         return Model(
             lightgbm_text=str(parts["lightgbm_text"]),
             trees=trees,
@@ -128,6 +177,7 @@ def parse_model(file: Path, content: bytes) -> Model:
             curve=RiskCurve(**parts["curve"]),
             reliability=Reliability(**parts["reliability"]),
             schema=schema,
+            linear=linear,
         )
     except BundleUnsupported:
         raise
@@ -172,7 +222,7 @@ def check_golden(file: Path, content: bytes, model: Model) -> None:
         raise BundleCorrupt(
             f"{file} holds no rows to check the model with; publish the bundle again"
         ) from None
-    margin, contributions = model.trees.explain(model.columns(X))
+    margin, contributions = model.explain(model.columns(X))
     probability = model.calibration.apply(margin)
     off = max(
         float(np.max(np.abs(probability - expected))),

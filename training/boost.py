@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from churn.compiled import Floats
 from churn.events import Feed
 from churn.features import FEATURES, mask_absent_feeds
+from churn.linear import Linear
 from churn.population import Population
 from churn.rhythm import RHYTHM_NAMES
 from churn.schema import Schema
 from churn.trees import FlatTrees
+from training.linear import fit_linear
 from training.progress import Progress, Silent
 from training.snapshots import Snapshots
 
@@ -46,6 +48,8 @@ class Boosted:
         Length of the outcome window.
     settings : dict
         LightGBM's parameters.
+    straight : Linear
+        The linear part that the first of `STAGES` is averaged with.
     """
 
     booster: lgb.Booster
@@ -53,19 +57,25 @@ class Boosted:
     used: NDArray[np.int64]
     horizon_days: int
     settings: dict[str, Any]
+    straight: Linear
 
     def margins(self, rows: Snapshots, stages: tuple[int, ...] = STAGES) -> Floats:
         """Log-odds at each stage, shape (n, n_stages), for the rows of one date."""
         population = Population.fit(rows.X, self.horizon_days, self.schema.ranked)
-        columns = population.transform(self.schema.settled(rows.X))[:, self.used]
-        return np.column_stack(
-            [
-                np.asarray(
-                    self.booster.predict(columns, raw_score=True, num_iteration=n, num_threads=2)
-                )
-                for n in stages
-            ]
-        )
+        columns = population.transform(self.schema.settled(rows.X))
+        seen = columns[:, self.used]
+        found = np.empty((len(columns), len(stages)))
+        for at, n in enumerate(stages):
+            margin = np.asarray(
+                self.booster.predict(seen, raw_score=True, num_iteration=n, num_threads=2)
+            )
+            linear = self.linear(n)
+            found[:, at] = margin if linear is None else linear.blend(columns, margin)
+        return found
+
+    def linear(self, n_trees: int) -> Linear | None:
+        """What so many trees are averaged with: many and large ones tell it better themselves."""
+        return self.straight if n_trees == STAGES[0] else None
 
     def trees(self, n_trees: int) -> FlatTrees:
         """The first trees, over all of `schema.model_columns`."""
@@ -165,7 +175,15 @@ def boost(
         num_boost_round=STAGES[-1],
         callbacks=[_bolder(), lambda _: listener.advance()],
     )
-    return Boosted(booster, schema, used, horizon_days, parameters)
+    # Ranks bend what a straight line is to follow; codes of categories have no order.
+    even = np.concatenate([loop, np.zeros_like(loop), own & _is_numeric(schema)])
+    readable = np.flatnonzero(np.isin(used, np.flatnonzero(even)))
+    straight = fit_linear(matrix, readable, used, y, seed)
+    return Boosted(booster, schema, used, horizon_days, parameters, straight)
+
+
+def _is_numeric(schema: Schema) -> NDArray[np.bool_]:
+    return np.array([column.kind == "numeric" for column in schema.extras], dtype=np.bool_)
 
 
 def _bolder() -> Callable[[Any], None]:

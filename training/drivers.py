@@ -51,15 +51,18 @@ def drivers(model: Model, X: Floats, seed: int) -> tuple[Driver, ...]:
     names = model.schema.model_columns
     own = {name: at for at, name in enumerate(names) if _base(name, names) == name}
     players = {name: at for at, name in enumerate(own)}
-    trees = replace(
-        model.trees,
-        families=np.array([players[_base(name, names)] for name in names], dtype=np.int64),
-        n_families=len(players),
+    each = replace(
+        model,
+        trees=replace(
+            model.trees,
+            families=np.array([players[_base(name, names)] for name in names], dtype=np.int64),
+            n_families=len(players),
+        ),
     )
     columns = model.columns(X)
     rows = _some(len(X), seed)
     contributions = np.full((len(X), len(players)), np.nan)
-    contributions[rows] = trees.explain(columns[rows])[1]
+    contributions[rows] = each.explain(columns[rows])[1]
     importance = dict(zip(own, np.abs(contributions[rows]).mean(axis=0), strict=True))
     return tuple(
         _driver(model.schema, name, columns[:, own[name]], contributions[:, players[name]])
@@ -76,7 +79,7 @@ def family_shares(model: Model, X: Floats, seed: int) -> dict[str, float]:
     model, X, seed
         As `drivers`; the same customers are explained.
     """
-    _, contributions = model.trees.explain(model.columns(X[_some(len(X), seed)]))
+    _, contributions = model.explain(model.columns(X[_some(len(X), seed)]))
     moved = np.abs(contributions).mean(axis=0).tolist()
     return {
         family: share for family, share in zip(model.schema.families, moved, strict=True) if share

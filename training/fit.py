@@ -127,6 +127,7 @@ def fit(
         model=Model(
             lightgbm_text=final.text(choice.n_trees),
             trees=final.trees(choice.n_trees),
+            linear=final.linear(choice.n_trees),
             population=Population.fit(reference.X, horizon_days, final.schema.ranked),
             calibration=choice.calibration.shifted(choice.season),
             curve=_curve(
@@ -149,7 +150,7 @@ def fit(
 
 def predict(model: Model, X: Floats) -> Floats:
     """Calibrated probability of churn for input columns of shape (n, n_inputs)."""
-    return model.calibration.apply(model.trees.margin(model.columns(X)))
+    return model.calibration.apply(model.margin(model.columns(X)))
 
 
 def _is_young(snapshots: Snapshots, window: int) -> bool:

@@ -61,7 +61,7 @@ def risk_curves(
         return RiskCurve(date_of(as_of, zone), days, curves[:, shown], silent)
 
     (made_at,) = test.dates
-    margin = model.trees.margin(model.columns(test.X))
+    margin = model.margin(model.columns(test.X))
     own = judged.probabilities[MODEL]
     found = [curve(made_at, complete_until, margin, own, test.next_purchase_days)]
     for past in judged.earlier if np.isnan(found[0].bought_nothing).any() else ():

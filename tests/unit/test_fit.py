@@ -227,9 +227,20 @@ def test_trees_without_ranks_see_none_and_score_all_the_same(rows: Snapshots) ->
     assert not any(MODEL_COLUMNS[column].endswith("_rank") for column in without.used)
     there = rows.at(LAST)
     columns = Population.fit(there.X, 60).transform(there.X)
-    assert np.array_equal(
-        without.trees(STAGES[0]).margin(columns), without.margins(there, STAGES[:1])[:, 0]
-    )
+    linear = without.linear(STAGES[0])
+    assert linear is not None
+    assert not any(MODEL_COLUMNS[column].endswith("_rank") for column in linear.column)
+    margin = linear.blend(columns, without.trees(STAGES[0]).margin(columns))
+    assert np.array_equal(margin, without.margins(there, STAGES[:1])[:, 0])
+
+
+def test_more_trees_go_without_a_linear_part(rows: Snapshots) -> None:
+    boosted = boost(rows, 60, FEEDS, 7)
+    there = rows.at(LAST)
+    columns = Population.fit(there.X, 60).transform(there.X)
+    for at, n in enumerate(STAGES[1:], 1):
+        assert boosted.linear(n) is None
+        assert np.array_equal(boosted.trees(n).margin(columns), boosted.margins(there)[:, at])
 
 
 def test_only_a_young_log_is_asked_whether_ranks_mislead() -> None:

@@ -32,7 +32,7 @@ def report_data(
     """Gather the facts of a model that was made of a ready table."""
     test, seed, dated = judged.test, config.training.seed, bool(judged.as_of)
     chosen = np.random.default_rng(seed).permutation(len(test))[:MOST_ROWS]
-    _, contributions = model.trees.explain(model.columns(test.X[chosen]))
+    _, contributions = model.explain(model.columns(test.X[chosen]))
     families = np.abs(contributions).mean(axis=0)
     copies = judged.copies_line()
     how = (
