@@ -20,7 +20,7 @@ from churn.schema import Schema
 _SIGNED = frozenset(f.name for f in FEATURES if f.unit in ("rating", "log days"))
 
 
-class _Input(NamedTuple):
+class Input(NamedTuple):
     """One input column: its position, the user's own column if it is one, how small it may be."""
 
     at: int
@@ -47,7 +47,7 @@ class Inputs:
         self._model_feeds = frozenset(manifest.feeds)
         self._unused = frozenset(schema.names) - used
         self._inputs = {
-            name: _Input(
+            name: Input(
                 at,
                 own := schema.extra(name),
                 own is not None and own.kind == "categorical",
@@ -58,6 +58,10 @@ class Inputs:
         self._own = tuple((column.name, schema.position[column.name]) for column in schema.extras)
         # Requests repeat a few sets of feeds; what these are expected to carry is found once.
         self._expected = lru_cache(maxsize=256)(self._expected_with)
+
+    def find(self, name: str) -> Input | None:
+        """The input column of this name, if the model has one."""
+        return self._inputs.get(name)
 
     def row(self, named: Mapping[str, Raw]) -> NDArray[np.float64]:
         """Named values as input columns, shape (n_inputs,).
@@ -102,6 +106,14 @@ class Inputs:
         """The columns that a caller with these feeds should have sent and did not."""
         known = row.tolist()
         return tuple(name for name, at in self._expected(feeds) if known[at] != known[at])
+
+    def missing_counts(
+        self, numbers: NDArray[np.float64], feeds: frozenset[Feed] | None
+    ) -> dict[str, int]:
+        """How many of n rows lack a column that was expected, by name of the column."""
+        known = np.count_nonzero(numbers == numbers, axis=0)
+        counts = {name: len(numbers) - int(known[at]) for name, at in self._expected(feeds)}
+        return {name: n for name, n in counts.items() if n}
 
     def missing_own(self, row: NDArray[np.float64]) -> tuple[str, ...]:
         """The columns of the user's own that are not known."""

@@ -10,7 +10,7 @@ from churn.reason_rules import Rule
 LOWERING_RULES: tuple[Rule, ...] = (
     Rule(
         "quick_resolution", Family.COMPLAINTS, "last_resolution_days", None,
-        lambda row: row["open_complaints"] == 0 and row["last_resolution_days"] <= 7,
+        lambda row: (row["open_complaints"] == 0) & (row["last_resolution_days"] <= 7),
         ("last_resolution_days",),
         {"en": "no complaint is open; the last one was resolved in {last_resolution_days:days}",
          "ru": "нерешённых жалоб нет; последняя решена, срок: {last_resolution_days:days}"},
@@ -24,7 +24,7 @@ LOWERING_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "no_returns", Family.RETURNS, "returns_365d", None,
-        lambda row: row["returns_365d"] == 0 and row["cancellations_365d"] == 0,
+        lambda row: (row["returns_365d"] == 0) & (row["cancellations_365d"] == 0),
         (),
         {"en": "nothing returned or cancelled in the last 365 days",
          "ru": "ни возвратов, ни отмен за последние 365 дней"},

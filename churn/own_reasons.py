@@ -35,25 +35,31 @@ def evidence(columns: Sequence[Column], row: Row, sign: int = 1) -> Column | Non
     The first that lies off its norm on the side that raises the risk, or for a `sign` of -1 on
     the side that lowers it; failing that, the first known one of which no side is known to.
     """
-    known = [column for column in columns if row[column.name] == row[column.name]]
-    for column in known:
-        if _is_off(column, row[column.name], sign):
+    undirected = None
+    for column in columns:
+        number = row[column.name]
+        if number != number:
+            continue
+        if _is_off(column, number, sign):
             return column
-    return next((column for column in known if column.direction == 0), None)
+        if undirected is None and column.direction == 0:
+            undirected = column
+    return undirected
 
 
-def off_norm(column: Column, numbers: Floats) -> Booleans:
-    """Which of many customers' numbers lie off the norm on the side that raises the risk."""
+def off_norm(column: Column, numbers: Floats, sign: int) -> Booleans:
+    """Which of many customers' numbers lie off the norm, as `evidence` asks of one's."""
     if column.norm is None:
         return np.zeros(len(numbers), dtype=np.bool_)
     if isinstance(column.norm, str):
         codes, whose = np.unique(numbers, return_inverse=True)
-        off = [code == code and _is_off(column, code, 1) for code in codes.tolist()]
+        off = [code == code and _is_off(column, code, sign) for code in codes.tolist()]
         return np.array(off, dtype=np.bool_)[whose]
     known = ~np.isnan(numbers)
     if column.direction == 0:
         return np.asarray(known & (numbers != column.norm))
-    return np.asarray(column.direction * numbers > column.direction * column.norm)
+    side = sign * column.direction
+    return np.asarray(side * numbers > side * column.norm)
 
 
 def sentence(column: Column, value: Raw, language: Language, currency: str) -> str:

@@ -97,7 +97,7 @@ def reasons(
             rise += number
         else:
             fall += number
-    order = sorted(range(len(schema.families)), key=lambda family: -sizes[family])
+    order = sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True)
     found: list[Reason] = []
     for at in order:
         if sizes[at] <= 0.0 or len(found) >= max_reasons:

@@ -6,7 +6,7 @@ rule is asked once for all rows that its family puts at risk, and words are made
 that are shown.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from churn import own_reasons
 from churn.columns import Column
 from churn.compiled import Booleans, Floats, Integers
+from churn.lowering_rules import LOWERING_RULES
 from churn.reason_rules import CONTROLLABLE, RULES, Rule
+from churn.reasons import Direction
 from churn.schema import Schema
 from churn.words import Language
 from churn.words_by_column import fill_all, worded_all
@@ -111,6 +113,7 @@ def many_reasons(
     max_reasons: int,
     language: Language,
     currency: str,
+    direction: Direction = "raises",
 ) -> ManyReasons:
     """What `churn.reasons.reasons` gives for each of n rows.
 
@@ -120,24 +123,32 @@ def many_reasons(
         Input columns; NaN is missing.
     contributions : ndarray of float64, shape (n, n_families)
         Log-odds per family; all zero where nothing is to be told.
-    schema, max_reasons, language, currency
+    schema, max_reasons, language, currency, direction
         As there.
     """
-    clues, of_family = _clues(schema)
+    clues, asked = _clues(schema, (1, -1) if direction == "both" else (1,))
     told = np.full(contributions.shape, -1, dtype=np.int64)
-    rise = np.zeros(len(X))
+    moved = {sign: np.zeros(len(X)) for sign in (1, -1)}
     for family in range(contributions.shape[1]):
-        raises = contributions[:, family] > 0.0
-        rise += np.where(raises, contributions[:, family], 0.0)
-        rows = np.flatnonzero(raises)
-        told[rows, family] = _first_that_hold(of_family[family], clues, X[rows], schema)
-    order = np.argsort(-contributions, axis=1, kind="stable")
-    speaks = np.take_along_axis(told, order, axis=1) >= 0
+        for sign, total in moved.items():
+            moves = sign * contributions[:, family] > 0.0
+            total += np.where(moves, contributions[:, family], 0.0)
+            rows = np.flatnonzero(moves)
+            numbers = asked.get((sign, family), [])
+            told[rows, family] = _first_that_hold(numbers, clues, X[rows], schema)
+    by_rise = np.argsort(-contributions, axis=1, kind="stable")
+    raising = np.where(contributions > 0.0, told, -1)
+    speaks = np.take_along_axis(raising, by_rise, axis=1) >= 0
     rank = np.cumsum(speaks, axis=1)
     main = np.full((len(X), 3), -1, dtype=np.int64)
     row, place = np.nonzero(speaks & (rank <= 3))
-    main[row, rank[row, place] - 1] = order[row, place]
+    main[row, rank[row, place] - 1] = by_rise[row, place]
 
+    order = by_rise
+    if direction == "both":
+        order = np.argsort(-np.abs(contributions), axis=1, kind="stable")
+        speaks = np.take_along_axis(told, order, axis=1) >= 0
+        rank = np.cumsum(speaks, axis=1)
     shown = speaks & (rank <= max_reasons)
     row, place = np.nonzero(shown)
     family_of = order[row, place]
@@ -157,7 +168,7 @@ def many_reasons(
         clues=clues,
         family=family_of,
         contribution=contribution,
-        share=contribution / rise[row],
+        share=contribution / np.where(contribution > 0.0, moved[1][row], moved[-1][row]),
         value=value,
         norm=norm,
         text=text,
@@ -176,21 +187,24 @@ def _first_that_hold(
     return found
 
 
-def _clues(schema: Schema) -> tuple[tuple[Clue, ...], list[list[int]]]:
-    """Everything that can be told, and for each family its own in the order of asking."""
+def _clues(
+    schema: Schema, signs: Sequence[int]
+) -> tuple[tuple[Clue, ...], dict[tuple[int, int], list[int]]]:
+    """Everything that can be told; and for each direction and family its own, as they are asked."""
     clues: list[Clue] = []
-    of_family: list[list[int]] = []
-    for family in schema.families:
-        rules = [rule for rule in RULES if rule.family == family] if schema.loop else []
-        own = schema.own_columns.get(family, ())
-        found = [
-            *map(_of_rule, rules),
-            *(_of_column(column, only_off=True) for column in own),
-            *(_of_column(column, only_off=False) for column in own if column.direction == 0),
-        ]
-        of_family.append(list(range(len(clues), len(clues) + len(found))))
-        clues += found
-    return tuple(clues), of_family
+    asked: dict[tuple[int, int], list[int]] = {}
+    for sign in signs:
+        rules = (RULES if sign > 0 else LOWERING_RULES) if schema.loop else ()
+        for at, family in enumerate(schema.families):
+            own = schema.own_columns.get(family, ())
+            found = [
+                *(_of_rule(rule) for rule in rules if rule.family == family),
+                *(_of_column(column, sign) for column in own),
+                *(_of_column(column, None) for column in own if column.direction == 0),
+            ]
+            asked[sign, at] = list(range(len(clues), len(clues) + len(found)))
+            clues += found
+    return tuple(clues), asked
 
 
 def _of_rule(rule: Rule) -> Clue:
@@ -215,10 +229,12 @@ def _of_rule(rule: Rule) -> Clue:
     return Clue(rule.code, rule.feature, CONTROLLABLE[rule.family], None, holds, norm, texts)
 
 
-def _of_column(column: Column, *, only_off: bool) -> Clue:
+def _of_column(column: Column, sign: int | None) -> Clue:
+    """A column that lies off its norm on the side of `sign`, or that is known at all."""
+
     def holds(columns: Columns) -> Booleans:
         numbers = columns[column.name]
-        return own_reasons.off_norm(column, numbers) if only_off else ~np.isnan(numbers)
+        return ~np.isnan(numbers) if sign is None else own_reasons.off_norm(column, numbers, sign)
 
     def norm(columns: Columns) -> float:
         return column.encode(column.norm)

@@ -60,11 +60,16 @@ class Rows:
         The model's columns.
     manifest : Manifest
         Its windows, and what it uses.
+
+    Attributes
+    ----------
+    inputs : Inputs
+        The model's input columns, as callers name them.
     """
 
     def __init__(self, schema: Schema, manifest: Manifest) -> None:
         self._schema = schema
-        self._inputs = Inputs(schema, manifest)
+        self.inputs = Inputs(schema, manifest)
         self._settings = FeatureSettings(manifest.observation_window_days, manifest.horizon_days)
         self._minimum_features = manifest.minimum_features
 
@@ -112,7 +117,7 @@ class Rows:
         numbers = found
         missing: tuple[str, ...] = ()
         if own or self._schema.extras:
-            numbers = self._inputs.row(own or {})
+            numbers = self.inputs.row(own or {})
             told = [name for name in own or {} if name in POSITION]
             if told:
                 raise RequestError(
@@ -122,7 +127,7 @@ class Rows:
                     code="computed_from_events",
                 )
             numbers[: len(FEATURES)] = found
-            missing = self._inputs.missing_own(numbers)
+            missing = self.inputs.missing_own(numbers)
         warnings = _missing(missing)
         later = 0
         for event in events:
@@ -155,10 +160,10 @@ class Rows:
         RequestError
             A number below zero that no history could give, text for a number, or the reverse.
         """
-        numbers = self._inputs.row(named)
-        missing = self._inputs.missing(numbers, feeds)
+        numbers = self.inputs.row(named)
+        missing = self.inputs.missing(numbers, feeds)
         warnings = _missing(missing)
-        ignored = self._inputs.unused(named)
+        ignored = self.inputs.unused(named)
         if ignored:
             warnings += (f"features that this model does not use: {', '.join(ignored)}",)
         too_few = np.count_nonzero(numbers == numbers) < self._minimum_features
@@ -167,6 +172,17 @@ class Rows:
         return CustomerRow(
             customer_id, numbers, as_of, feeds, max_reasons, direction, language, warnings, missing
         )
+
+    def settled(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Checked input columns of n customers, shape (n, n_inputs), as `of_features` leaves them.
+
+        Where too little is known nothing is said.
+        """
+        out = np.array(numbers, dtype=np.float64)
+        if self._schema.loop:
+            known = np.count_nonzero(out == out, axis=1)
+            out[known < self._minimum_features, _SILENCE] = np.nan
+        return out
 
 
 def _missing(names: Sequence[str]) -> tuple[str, ...]:

@@ -78,6 +78,18 @@ class Scorer(MatrixScorer):
         """Days and probability of no purchase until then, of one row of `MatrixScores.curve`."""
         return tuple((days, float(curve[at])) for at, days in self._shown)
 
+    def days_until_purchase(self, curve: Floats) -> Floats:
+        """Median, earliest and latest day of the next purchase, shape (n, 3).
+
+        Counted from the end of the lead time; NaN beyond the curve's end.
+        """
+        return self.bundle.model.curve.days_until(curve, 0.5, 1.0 - _TAIL, _TAIL)
+
+    def outside(self, X: Floats) -> dict[str, int]:
+        """How many of n rows lie beyond training's range, by name of the column."""
+        counts = np.count_nonzero((X < self._low) | (X > self._high), axis=0).tolist()
+        return {name: n for name, n in zip(self.schema.names, counts, strict=True) if n}
+
     def explain_row(
         self,
         row: Floats,
@@ -126,7 +138,7 @@ class Scorer(MatrixScorer):
             mask_absent_feeds(X, feeds)
         # What the model never saw moves no probability, but an open complaint is acted on.
         scores = self.score_matrix(X, feeds=feeds)
-        silent = self.bundle.model.curve.days_until(scores.curve, 0.5, 1.0 - _TAIL, _TAIL)
+        silent = self.days_until_purchase(scores.curve)
         beyond: dict[int, list[int]] = {}
         if any_outside(X, self._low, self._high):
             for at, where in np.argwhere((X < self._low) | (X > self._high)).tolist():

@@ -40,7 +40,7 @@ class Scoring:
     ) -> None:
         self._loaded = loaded
         self._metrics = metrics
-        self._now = now
+        self.now = now
         self._scored_at = instants.text(now)
         self._request_id = request_id
         self._mode = mode
@@ -63,7 +63,7 @@ class Scoring:
         """
         started = time.perf_counter()
         rows = self._loaded.scorer.rows
-        as_of = self._now if request.as_of is None else request.as_of
+        as_of = self.now if request.as_of is None else request.as_of
         how: dict[str, Any] = {
             "feeds": request.feeds,
             "max_reasons": request.max_reasons,

@@ -8,22 +8,30 @@ back within a millisecond (`service.server`). Rows are scored in blocks, which c
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from typing import Any
 
 import orjson
 from starlette.types import Receive, Scope
 
 from churn.scoring import CustomerRow
-from service import body, logs, strict_json
+from service import body, columns, logs, strict_json
 from service.answers import MODE_BATCH, Scoring
 from service.context import id_of, route_template
 from service.direct import Reply
 from service.models import Loaded
-from service.problems import MALFORMED_JSON, TOO_LARGE, FieldError, Problem, internal_error
+from service.problems import (
+    MALFORMED_JSON,
+    TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE,
+    FieldError,
+    Problem,
+    internal_error,
+)
 from service.state import State, count_failure
-from service.validation import FIELD_NAMES, batch_customers, score_request
+from service.validation import FIELD_NAMES, batch_customers, check_count, score_request
 
-BLOCK_ROWS = 250
+BLOCK_ROWS = 1000
 
 _log = logging.getLogger(f"{logs.ROOT}.scoring")
 
@@ -37,10 +45,14 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
         The request as a whole is wrong, or no model is loaded.
     """
     headers = body.told(scope)
-    media_type = body.media_type(headers, (body.JSON, body.NDJSON))
+    media_type = body.media_type(headers, (body.JSON, body.NDJSON, body.ARROW))
     raw = await body.read(headers, receive, state.settings.max_batch_body_bytes)
     rows = Rows(state, scope, state.loaded())
-    render = rows.of_lines if media_type == body.NDJSON else rows.of_document
+    render = {
+        body.JSON: rows.of_document,
+        body.NDJSON: rows.of_lines,
+        body.ARROW: rows.of_columns,
+    }[media_type]
     content = await asyncio.get_running_loop().run_in_executor(state.worker, render, raw)
     return Reply(content, media_type, rows.loaded.version)
 
@@ -97,6 +109,29 @@ class Rows:
             orjson.dumps(self._request_id),
             b",".join(results),
         )
+
+    def of_columns(self, raw: bytes) -> bytes:
+        """Answer an Arrow IPC stream with one."""
+        try:
+            # Only where it is wanted: the library is large, and an extra of the package.
+            arrow_input = import_module("service.arrow_input")
+            arrow_output = import_module("service.arrow_output")
+        except ImportError:
+            raise Problem(
+                UNSUPPORTED_MEDIA_TYPE,
+                "Arrow streams are not installed on this server; its operator adds them by "
+                "installing keepwell[arrow]. Send application/json meanwhile.",
+                (FieldError("", "arrow_not_installed"),),
+            ) from None
+        scorer = self.loaded.scorer
+        most = self._state.settings.max_batch_customers
+        sent = arrow_input.read(raw, scorer.rows.inputs, now=self._scoring.now, most=most)
+        answers = columns.timed_score(
+            self._state.metrics, scorer, sent.numbers, sent.as_of, sent.told
+        )
+        metadata = {"model_version": self.loaded.version, "request_id": self._request_id}
+        content: bytes = arrow_output.write(scorer, sent.customer_id, sent.as_of, answers, metadata)
+        return content
 
     def _row(self, customer: Any, root: str) -> CustomerRow:
         checked = score_request(
@@ -170,22 +205,6 @@ def parse(raw: bytes, known_keys: frozenset[str]) -> Any:
         return strict_json.parse(raw, known_keys)
     except strict_json.BadJson as error:
         raise Problem(MALFORMED_JSON, str(error), (FieldError("", error.code),)) from None
-
-
-def check_count(count: int, most: int) -> None:
-    """Refuse a batch of too many customers.
-
-    Raises
-    ------
-    Problem
-        There are more than `most`.
-    """
-    if count > most:
-        raise Problem(
-            TOO_LARGE,
-            f"A batch has at most {most} customers; split the list.",
-            (FieldError("", "too_many_customers"),),
-        )
 
 
 def lines(raw: bytes, most: int) -> list[bytes]:

@@ -9,6 +9,7 @@ from service.problems import TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, FieldError, Prob
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+ARROW = "application/vnd.apache.arrow.stream"
 
 
 class Told(NamedTuple):

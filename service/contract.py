@@ -111,6 +111,15 @@ def batch_body() -> dict[str, Any]:
                         "description": "One customer per line, each as in `POST /score`.",
                     }
                 },
+                body.ARROW: {
+                    "schema": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "An Arrow IPC stream, not compressed, of the columns "
+                        "`customer_id`, `as_of` (optional) and features named as in "
+                        "`GET /v1/model`.",
+                    }
+                },
             },
         }
     }
@@ -127,7 +136,15 @@ def batch_responses() -> dict[int | str, dict[str, Any]]:
                         "type": "string",
                         "description": "One `Score` or `RowProblem` per line of the request.",
                     }
-                }
+                },
+                body.ARROW: {
+                    "schema": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "An Arrow IPC stream of one row per customer, its columns "
+                        "named as the fields of `Score`.",
+                    }
+                },
             },
         }
     }

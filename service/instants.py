@@ -3,6 +3,8 @@
 import re
 from datetime import UTC, date, datetime, timedelta
 
+MICROSECONDS_PER_DAY = 86_400_000_000
+
 _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})?"
@@ -77,7 +79,7 @@ def date_text(micros: int) -> str:
     >>> date_text(86_400_000_000)
     '1970-01-02'
     """
-    return date.fromordinal(_FIRST_DAY + micros // 86_400_000_000).isoformat()
+    return date.fromordinal(_FIRST_DAY + micros // MICROSECONDS_PER_DAY).isoformat()
 
 
 def now() -> int:

@@ -30,6 +30,7 @@ class Kind(NamedTuple):
 
 
 MALFORMED_JSON = Kind("malformed-json", 400, "The body is not acceptable JSON")
+MALFORMED_ARROW = Kind("malformed-arrow", 400, "The body is not an acceptable Arrow stream")
 NOT_FOUND = Kind("not-found", 404, "There is nothing at this path")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The path does not know this method")
 TOO_LARGE = Kind("too-large", 413, "The request is too large")
@@ -41,6 +42,7 @@ MODEL_UNAVAILABLE = Kind("model-unavailable", 503, "No model is loaded")
 
 KINDS: tuple[Kind, ...] = (
     MALFORMED_JSON,
+    MALFORMED_ARROW,
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
     TOO_LARGE,

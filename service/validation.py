@@ -16,6 +16,7 @@ from service.problems import (
     HISTORY_UNAVAILABLE,
     INVALID_FIELD,
     MAX_ERRORS,
+    TOO_LARGE,
     FieldError,
     Problem,
     invalid_field,
@@ -249,3 +250,19 @@ def batch_customers(value: Any) -> list[Any]:
     raise invalid_field(
         'The body must be {"customers": [...]} or an array of customers.', "", "not_a_batch"
     )
+
+
+def check_count(count: int, most: int) -> None:
+    """Refuse a batch of too many customers.
+
+    Raises
+    ------
+    Problem
+        There are more than `most`.
+    """
+    if count > most:
+        raise Problem(
+            TOO_LARGE,
+            f"A batch has at most {most} customers; split the list.",
+            (FieldError("", "too_many_customers"),),
+        )

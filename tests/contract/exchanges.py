@@ -89,6 +89,10 @@ EXCHANGES: dict[str, Exchange] = {
     "ready": Exchange("GET", "/health/ready"),
     "metrics": Exchange("GET", "/metrics", service="fresh"),
     "problem_malformed_json": _score('{"customer_id": "c-1042", }'),
+    "problem_malformed_arrow": Exchange(
+        "POST", "/v1/score/batch", "ARROW1",
+        {"content-type": "application/vnd.apache.arrow.stream"},
+    ),
     "problem_duplicate_key": _score('{"customer_id": "c-1042", "customer_id": "c-1043"}'),
     "problem_not_found": Exchange("GET", "/v2/score"),
     "problem_method_not_allowed": Exchange("GET", "/score"),

@@ -2,6 +2,7 @@ import asyncio
 import json
 import logging
 import shutil
+import threading
 from pathlib import Path
 
 import httpx
@@ -133,14 +134,20 @@ def test_a_request_keeps_to_one_model_while_another_is_swapped_in(models_dir: Pa
     with build(Settings(models_dir=models_dir)) as client:
         transport = httpx.ASGITransport(app=client.app)
 
+        state = client.app.state.keepwell
+        go_on = threading.Event()
+
         async def swap_during_a_batch() -> httpx.Response:
             async with httpx.AsyncClient(transport=transport, base_url="http://t") as http:
+                busy = state.worker.submit(go_on.wait)
                 batch = asyncio.create_task(http.post("/v1/score/batch", json=[customer()] * 500))
-                while not client.metric("predict_rows_total", mode="batch", status="scored"):
+                while not state.worker._work_queue.qsize():
                     await asyncio.sleep(0)
                 Registry(models_dir).promote(SECOND)
                 client.refresh()
                 assert not batch.done()
+                go_on.set()
+                busy.result()
                 return await batch
 
         answer = asyncio.run(swap_during_a_batch())

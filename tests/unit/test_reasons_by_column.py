@@ -8,8 +8,9 @@ import pytest
 from churn.actions import suggest, suggest_codes
 from churn.columns import Column
 from churn.compiled import Floats
+from churn.lowering_rules import LOWERING_RULES
 from churn.reason_rules import RULES
-from churn.reasons import reasons
+from churn.reasons import Direction, reasons
 from churn.reasons_by_column import Columns, many_reasons
 from churn.schema import Schema
 from churn.words import FORMATS, Language, fill, worded
@@ -52,24 +53,35 @@ def customers(schema: Schema, n: int, seed: int) -> tuple[Floats, Floats]:
 
 
 def check(
-    schema: Schema, X: Floats, contributions: Floats, language: Language, most: int
+    schema: Schema,
+    X: Floats,
+    contributions: Floats,
+    language: Language,
+    most: int,
+    direction: Direction = "raises",
 ) -> set[str]:
     """Hold both ways to each other; return the codes that were told."""
     many = many_reasons(
-        X, contributions, schema=schema, max_reasons=most, language=language, currency="EUR"
-    )
+        X, contributions, schema=schema, max_reasons=most, language=language, currency="EUR",
+        direction=direction,
+    )  # fmt: skip
     band = np.arange(len(X), dtype=np.int8) % 4 - 1
     columns = Columns(X, schema.position)
     actions = suggest_codes(columns, band.astype(np.int8), schema.families, many.main_families)
     told: set[str] = set()
     for at, found in enumerate(listed(many, schema.families).to_pylist()):
         named = dict(zip(schema.names, X[at].tolist(), strict=True))
+        given = contributions[at].tolist()
         alone = reasons(
-            named, contributions[at].tolist(), schema=schema, max_reasons=max(most, 3),
-            language=language, currency="EUR",
+            named, given, schema=schema, max_reasons=max(most, 3), language=language,
+            currency="EUR",
         )  # fmt: skip
-        assert found == [_as_listed(reason) for reason in alone[:most]]
-        told |= {reason.code for reason in alone[:most]}
+        shown = reasons(
+            named, given, schema=schema, max_reasons=most, language=language, currency="EUR",
+            direction=direction,
+        )  # fmt: skip
+        assert found == [_as_listed(reason) for reason in shown]
+        told |= {reason.code for reason in shown}
         if band[at] < 0:
             assert actions[at] is None
         else:
@@ -100,6 +112,16 @@ def test_many_are_told_what_each_is_told(language: Language, most: int) -> None:
     codes = check(Schema(), *customers(Schema(), 1500, most), language, most)
     if most == 8:
         assert codes == {rule.code for rule in RULES}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("schema", [Schema(), OWN, TABLE])
+def test_they_are_told_the_same_of_both_directions(language: Language, schema: Schema) -> None:
+    X, contributions = customers(schema, 1500, 5)
+    codes = check(schema, X, contributions, language, 8, "both")
+    check(schema, X, contributions, language, 2, "both")
+    if schema.loop and not schema.extras:
+        assert codes == {rule.code for rule in (*RULES, *LOWERING_RULES)}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

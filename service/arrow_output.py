@@ -1,0 +1,196 @@
+"""From scores by column to an Arrow IPC stream. Loaded only where pyarrow is installed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from churn.actions import CATALOGUE
+from churn.compiled import Booleans, Floats, Integers
+from churn.events import MICROSECONDS_PER_DAY
+from churn.reasons_by_column import ManyReasons
+from churn.scores import BANDS, STATUSES
+from churn.scoring import Scorer
+from service.columns import Answers
+
+_ENDS = pa.struct([("low", pa.float64()), ("high", pa.float64())])
+_POINT = pa.struct([("days", pa.int64()), ("probability", pa.float64())])
+_DATES = pa.struct([("median", pa.date32()), ("earliest", pa.date32()), ("latest", pa.date32())])
+_NAME = pa.dictionary(pa.int16(), pa.string())
+_REASON = pa.struct(
+    [
+        ("code", pa.string()),
+        ("family", pa.string()),
+        ("direction", pa.string()),
+        ("contribution", pa.float64()),
+        ("share", pa.float64()),
+        ("feature", pa.string()),
+        # Numbers; a category stands apart, for a column has one type.
+        ("value", pa.float64()),
+        ("norm", pa.float64()),
+        ("category", pa.string()),
+        ("usual_category", pa.string()),
+        ("controllable", pa.bool_()),
+        ("text", pa.string()),
+    ]
+)
+_ACTION = pa.struct([("code", pa.string()), ("channel", pa.string())])
+
+SCHEMA = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        ("status", _NAME),
+        ("churn_probability", pa.float64()),
+        ("probability_interval", _ENDS),
+        ("risk_band", _NAME),
+        ("risk_curve", pa.list_(_POINT)),
+        ("next_purchase", _DATES),
+        ("reasons", pa.list_(_REASON)),
+        ("action", _ACTION),
+        ("as_of", pa.timestamp("us", tz="UTC")),
+        ("warnings", pa.list_(pa.string())),
+    ]
+)
+
+
+def write(
+    scorer: Scorer,
+    customer_id: Sequence[str],
+    as_of: Integers,
+    answers: Answers,
+    metadata: dict[str, str],
+) -> bytes:
+    """Render the scores of n customers as a stream of one record batch.
+
+    Parameters
+    ----------
+    scorer : Scorer
+        What gave them.
+    customer_id : sequence of str
+        In the order of the request.
+    as_of : ndarray of int64, shape (n,)
+        Microseconds since 1970-01-01 UTC.
+    answers : Answers
+        The scores.
+    metadata : dict of str to str
+        What is the same for all rows.
+    """
+    scores = answers.scores
+    none = scores.band < 0
+    columns = [
+        pa.array(customer_id, pa.string()),
+        _named(scores.status, STATUSES),
+        pa.array(scores.probability, mask=none),
+        _struct(_ENDS, list(scores.interval.T), np.isnan(scores.interval[:, 0])),
+        _named(scores.band, BANDS),
+        _curve(scorer, scores.curve, ~none),
+        _struct(_DATES, [_dates(instants) for instants in answers.next_purchase.T], none),
+        _reasons(answers.reasons, scorer.schema.families),
+        _action(answers.action),
+        pa.array(as_of, pa.timestamp("us", tz="UTC")),
+        _warnings(answers.unseen, len(none)),
+    ]
+    schema = SCHEMA.with_metadata(metadata)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(pa.record_batch(columns, schema=schema))
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _named(codes: Any, names: Sequence[str]) -> Any:
+    """Names by their positions; below 0 is none."""
+    indices = pa.array(codes.astype(np.int16), mask=codes < 0)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
+
+
+def _texts(names: Sequence[str | None], at: Integers) -> Any:
+    return pa.array(names, pa.string()).take(pa.array(at))
+
+
+def _struct(kind: Any, columns: Sequence[Any], none: Booleans) -> Any:
+    arrays = [
+        column if isinstance(column, pa.Array) else pa.array(np.ascontiguousarray(column))
+        for column in columns
+    ]
+    return pa.StructArray.from_arrays(arrays, fields=list(kind), mask=pa.array(none))
+
+
+def _curve(scorer: Scorer, curve: Floats, scored: Booleans) -> Any:
+    """The points that a score shows, an empty list where there is no score."""
+    layer = scorer.bundle.model.curve
+    shown = curve[scored][:, layer.shown]
+    points = pa.StructArray.from_arrays(
+        [pa.array(np.tile(layer.days[layer.shown], len(shown))), pa.array(shown.ravel())],
+        fields=list(_POINT),
+    )
+    return _lists(scored * len(layer.shown), points)
+
+
+def _lists(counts: Any, elements: Any) -> Any:
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), elements)
+
+
+def _dates(instants: Floats) -> Any:
+    """Days since 1970, as Arrow counts dates."""
+    none = np.isnan(instants)
+    days = np.where(none, 0.0, instants).astype(np.int64) // MICROSECONDS_PER_DAY
+    return pa.array(days.astype(np.int32), mask=none).cast(pa.date32())
+
+
+def _reasons(many: ManyReasons, families: Sequence[str]) -> Any:
+    clues, clue = many.clues, many.clue
+    is_named = np.array(
+        [one.column is not None and one.column.kind == "categorical" for one in clues],
+        dtype=np.bool_,
+    )[clue]
+    controllable = np.array([one.controllable for one in clues], dtype=np.bool_)
+    reasons = pa.StructArray.from_arrays(
+        [
+            _texts([one.code for one in clues], clue),
+            _texts([str(family) for family in families], many.family),
+            _texts(["lowers", "raises"], (many.contribution > 0.0).astype(np.int64)),
+            pa.array(many.contribution),
+            pa.array(many.share),
+            _texts([one.feature for one in clues], clue),
+            pa.array(many.value, mask=is_named | np.isnan(many.value)),
+            pa.array(many.norm, mask=is_named | np.isnan(many.norm)),
+            _categories(many, many.value, is_named),
+            _categories(many, many.norm, is_named),
+            pa.array(controllable[clue]),
+            pa.array(many.text, pa.string()),
+        ],
+        fields=list(_REASON),
+    )
+    return _lists(many.counts, reasons)
+
+
+def _categories(many: ManyReasons, codes: Floats, is_named: Booleans) -> Any:
+    """Names of the categories among the numbers, null elsewhere."""
+    names: list[str | float | None] = [None] * len(codes)
+    for at in np.flatnonzero(is_named).tolist():
+        column = many.clues[many.clue[at]].column
+        assert column is not None
+        names[at] = column.decode(codes[at])
+    return pa.array(names, pa.string())
+
+
+def _action(codes: Any) -> Any:
+    known = [*CATALOGUE, None]
+    position = {code: at for at, code in enumerate(known)}
+    at = np.array([position[code] for code in codes.tolist()], dtype=np.int64)
+    channels = [*(entry.channel for entry in CATALOGUE.values()), None]
+    return _struct(_ACTION, [_texts(known, at), _texts(channels, at)], at == len(CATALOGUE))
+
+
+def _warnings(unseen: dict[str, Booleans], n: int) -> Any:
+    texts: list[str] = []
+    counts = np.zeros(n, dtype=np.int64)
+    if any(rows.any() for rows in unseen.values()):
+        for row in np.flatnonzero(np.any(list(unseen.values()), axis=0)).tolist():
+            names = [name for name, rows in unseen.items() if rows[row]]
+            texts.append(f"categories not seen in training: {', '.join(names)}")
+            counts[row] = 1
+    return _lists(counts, pa.array(texts, pa.string()))

@@ -1,0 +1,111 @@
+"""Many customers scored by column: the same answers as row by row, at a third of the cost."""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from churn.actions import suggest_codes
+from churn.columns import UNSEEN
+from churn.compiled import Booleans, Floats, Integers
+from churn.events import MICROSECONDS_PER_DAY, Feed
+from churn.features import mask_absent_feeds
+from churn.reasons import Direction
+from churn.reasons_by_column import Columns, ManyReasons, many_reasons
+from churn.scores import STATUSES, MatrixScores
+from churn.scoring import Scorer
+from churn.words import Language
+from service.answers import MODE_BATCH
+from service.metrics import Metrics
+
+
+class Told(NamedTuple):
+    """How the answers are to be told, for all rows."""
+
+    max_reasons: int
+    direction: Direction
+    language: Language
+    feeds: frozenset[Feed] | None
+
+
+class Answers(NamedTuple):
+    """Scores of n customers.
+
+    `numbers` has what the model read; `next_purchase` instants in microseconds since 1970 UTC,
+    shape (n, 3): median, earliest, latest, NaN where there is none; `unseen` which rows have a
+    category that training did not meet, by name of the column.
+    """
+
+    scores: MatrixScores
+    numbers: Floats
+    reasons: ManyReasons
+    action: NDArray[np.object_]
+    next_purchase: Floats
+    unseen: dict[str, Booleans]
+
+
+def score(scorer: Scorer, numbers: Floats, as_of: Integers, told: Told) -> Answers:
+    """Score checked input columns, shape (n, n_inputs), as `Scorer.score_rows` does their rows."""
+    X = scorer.rows.settled(numbers)
+    if told.feeds is not None:
+        mask_absent_feeds(X, told.feeds)
+    scores = scorer.score_matrix(X, feeds=told.feeds)
+    assert scores.contributions is not None
+    schema = scorer.schema
+    manifest = scorer.bundle.manifest
+    why = many_reasons(
+        X,
+        scores.contributions,
+        schema=schema,
+        max_reasons=told.max_reasons,
+        language=told.language,
+        currency=manifest.currency,
+        direction=told.direction,
+    )
+    action = suggest_codes(
+        Columns(X, schema.position), scores.band, schema.families, why.main_families
+    )
+    start = (as_of + manifest.lead_time_days * MICROSECONDS_PER_DAY).astype(np.float64)
+    until = np.trunc(scorer.days_until_purchase(scores.curve) * MICROSECONDS_PER_DAY)
+    unseen = {schema.names[at]: X[:, at] == UNSEEN for at in scorer.coded}
+    return Answers(scores, X, why, action, start[:, None] + until, unseen)
+
+
+def count(
+    metrics: Metrics, scorer: Scorer, numbers: Floats, told: Told, answers: Answers, seconds: float
+) -> None:
+    """Tell the metrics of all answers, as each would be told of alone."""
+    scores = answers.scores
+    for at, n in enumerate(np.bincount(scores.status, minlength=len(STATUSES)).tolist()):
+        if n:
+            metrics.predict_rows[MODE_BATCH, STATUSES[at]].inc(n)
+    histogram = metrics.probability[scorer.bundle.version]
+    for probability in scores.probability[scores.band >= 0].tolist():
+        histogram.observe(probability)
+    clues = answers.reasons.clues
+    for at, n in enumerate(np.bincount(answers.reasons.clue, minlength=len(clues)).tolist()):
+        if n:
+            metrics.reasons[clues[at].code].inc(n)
+    suggested = [code for code in answers.action.tolist() if code is not None]
+    for code in set(suggested):
+        metrics.actions[code, "false"].inc(suggested.count(code))
+    for name, n in scorer.rows.inputs.missing_counts(numbers, told.feeds).items():
+        metrics.feature_missing[name].inc(n)
+    for name, n in scorer.outside(answers.numbers).items():
+        metrics.feature_out_of_range[name].inc(n)
+    for name, rows in answers.unseen.items():
+        if rows.any():
+            metrics.feature_unseen[name].inc(int(rows.sum()))
+    metrics.batch_rows.observe(len(numbers))
+    metrics.predict_duration_seconds[MODE_BATCH].observe(seconds)
+
+
+def timed_score(
+    metrics: Metrics, scorer: Scorer, numbers: Floats, as_of: Integers, told: Told
+) -> Answers:
+    """Score and count."""
+    started = time.perf_counter()
+    answers = score(scorer, numbers, as_of, told)
+    count(metrics, scorer, numbers, told, answers, time.perf_counter() - started)
+    return answers
