@@ -1,7 +1,7 @@
 """What follows from the facts about a model: computed once, printed by the page and the card."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -118,7 +118,7 @@ def findings(data: "ReportData") -> Findings:
         reached={name: reached(y, p, 0.2) for name, p in models.items()},
         stages=_stages(data, own),
         categories=_categories(data, own),
-        dates=_dates(data, own),
+        dates=_dates(data, own, bootstrap.of(MODEL)),
         bands=_bands(y, own, data.thresholds),
     )
 
@@ -164,17 +164,28 @@ def _categories(data: "ReportData", own: NDArray[np.float64]) -> tuple[Group, ..
     return tuple(group(name, data.is_churn[rows], own[rows], data.seed) for name, rows in parts)
 
 
-def _dates(data: "ReportData", own: NDArray[np.float64]) -> tuple[Group, ...]:
+def _dates(
+    data: "ReportData", own: NDArray[np.float64], overall: Mapping[str, Interval | None]
+) -> tuple[Group, ...]:
     if data.as_of is None:
         return ()
     parts = [(e.as_of, e.is_churn, e.probability) for e in data.earlier]
     for day in np.unique(data.as_of):
         rows = data.as_of == day
         parts.append((day.astype(date), data.is_churn[rows], own[rows]))
-    return tuple(
+    groups = [
         group(day.isoformat(), y, p, data.seed)
         for day, y, p in sorted(parts, key=lambda part: part[0])
-    )
+    ]
+    loss = overall["log_loss"]
+    if loss is not None and len(parts) == len(data.earlier) + 1:
+        # The only test date is the whole test: one figure may not have two intervals.
+        only = np.unique(data.as_of)[0].astype(date).isoformat()
+        groups = [
+            replace(one, roc_auc=overall["roc_auc"], log_loss=loss) if one.name == only else one
+            for one in groups
+        ]
+    return tuple(groups)
 
 
 def _bands(

@@ -65,8 +65,10 @@ def grade(
     off = next(
         (gate for gate in gates if gate.name in warned and _about(gate, "calibration")), None
     )
+    beyond = max((gate.figure or 0.0 for gate in gates if _about(gate, "calibration")), default=0.0)
     if off is None:
-        praise.append("its probabilities mean what they say")
+        almost = "almost " if beyond > 0 else ""
+        praise.append(f"its probabilities {almost}mean what they say")
     else:
         cost += 1
         whom = {"calibration_one_time": " of one-time buyers", "calibration_repeat":
@@ -82,7 +84,7 @@ def grade(
         cost += 1
         blame.append(f"it was judged on {dates} date{'s' * (dates > 1)} only")
     else:
-        praise.append(f"it held on {dates} dates")
+        praise.append(f"it ranks customers steadily on {dates} dates")
     fewest = min(churned, customers - churned)
     if customers < FAIR_CUSTOMERS or fewest < FAIR_OF_EACH_KIND:
         cost += 2

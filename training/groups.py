@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from training.intervals import Interval, intervals
 from training.metrics import Metrics, evaluate, wilson
 
+FEWEST_OF_PART = 30
+"""Customers of a part that a plot may speak of; a table tells of all."""
+
 MOST_REPEATS, FEWEST_REPEATS, ROWS = 300, 100, 10_000_000
 """Resamples: a large group needs fewer, its interval is narrow anyway."""
 
@@ -41,6 +44,11 @@ class Group:
     def miss(self) -> float:
         """Mean probability minus the share that left: above 0 the model was too gloomy."""
         return self.predicted - self.churn_rate.value
+
+    @property
+    def misses(self) -> bool:
+        """Whether chance does not explain the miss."""
+        return not self.churn_rate.low <= self.predicted <= self.churn_rate.high
 
 
 def group(

@@ -111,6 +111,11 @@ def table(
     )
 
 
+def folded(summary: str, inside: str, *, shown: bool = False) -> str:
+    """Return what only some will want to read, folded unless `shown`; `inside` is HTML."""
+    return f"<details{' open' * shown}><summary>{escape(summary)}</summary>{inside}</details>"
+
+
 def grid(figures: Iterable[Figure | None]) -> str:
     """Return figures side by side where the window is wide enough."""
     shown = "".join(_figure(figure) for figure in figures if figure is not None)

@@ -105,8 +105,9 @@ def by_record(
         or abs(record.judged_churn_rate - rate) > SAME_CHURN_RATE
     ):
         return not_compared(
-            f"Not compared with {current}: it has learnt what became of the customers of "
-            f"{judged_as_of}, and was itself judged on other ones ({record.judged_as_of})."
+            f"Not compared with {current}: made as of {record.made_at}, it may know what became "
+            f"of the customers of {judged_as_of}, and was itself judged on other ones "
+            f"({record.judged_as_of})."
         )
     own = intervals(is_churn, probability, seed=seed)
     auc, loss = own["roc_auc"], own["log_loss"]

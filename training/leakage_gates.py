@@ -78,7 +78,7 @@ def leakage_gates(
                 f"promise the same it tells who leaves with a ROC AUC of {figure:.2f}, as hardly "
                 "anything known in time does"
             ),
-            "no column that you bring explains too much",
+            "beyond the days of purchases no column explains too much",
         ),
         _worst(
             "leakage_unchanging",
@@ -140,7 +140,7 @@ def leakage_gates(
                 f"{_named(one)} tells, of those who come back, who comes soon (ROC AUC "
                 f"{figure:.2f}), as if it had seen the first days of the window"
             ),
-            "no column that you bring tells when customers come back",
+            "beyond the days of purchases no column tells when customers come back",
         ),
         _model_gate(evidence, model, model_auc),
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from training.findings import MODEL, Findings, label
 from training.groups import Group
 from training.html import number
+from training.next_steps import next_steps
 from training.report_data import ReportData
 
 NOT_FOR = (
@@ -43,6 +44,8 @@ def render(data: ReportData) -> str:
         "per customer, with the kinds of reasons that moved it.",
         "" if data.grade is None else f"**Grade {data.grade.letter}.** {data.grade.sentence}",
         f"**How good.** {found.headline()}",
+        "## What to do next",
+        "\n".join(f"{at}. {step}" for at, step in enumerate(next_steps(data), start=1)),
         "## Intended use",
         "Ordering retention work and estimating what is at stake, by people or systems that know "
         "the reasons shown are evidence, not proof of a cause.",

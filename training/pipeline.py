@@ -206,7 +206,7 @@ def _report_data(
         own=None if ingested.own is None else ingested.own.report,
         calendar=calendar_of(judged, zone),
         curves=risk_curves(judged, ingested.complete_until, problem.lead_time_days, zone),
-        reliability=model.reliability,
+        reliability=fitted.model.reliability,
         is_churn=test.is_churn,
         as_of=np.full(len(test), np.datetime64(judged_on, "D")),
         is_one_time=test.is_one_time,

@@ -16,9 +16,13 @@ from numpy.typing import NDArray
 from churn.reliability import Reliability
 from training.empc import CampaignProfit, Economics
 from training.findings import MODEL, Findings, findings
+from training.gates import CALIBRATION_WARNING
 from training.own_report import OwnReport
 from training.usability import Usability
 from training.verdicts import Gate, Grade
+
+WORTH_A_WARNING = 0.05
+"""Miss of a date's churn rate that the reader is told of before everything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,17 +196,29 @@ class ReportData:
     @property
     def cautions(self) -> tuple[str, ...]:
         """What to know before trusting it: failed gates, warnings, probabilities that are off."""
-        failed = [f"It is not promoted: {g.sentence}" for g in self.gates if not g.passed]
-        ece, floor = self.findings.metrics[MODEL].ece, self.findings.floor
-        if ece <= floor.p95:
-            return (*failed, *self.warnings)
-        return (
-            *failed,
-            *self.warnings,
-            f"The probabilities are off by {ece:.3f} on average, more than chance explains (up to "
-            f"{floor.p95:.3f} in 95% of cases): rely on the order of customers rather than on the "
-            "probabilities themselves.",
-        )
+        told = [f"It is not promoted: {g.sentence}" for g in self.gates if not g.passed]
+        told += self.warnings
+        ece, chance = self.findings.metrics[MODEL].ece, self.findings.floor.p95
+        if ece > chance:
+            # As the gate words it, or the page would say two things of one figure.
+            advice = (
+                "good to plan with, not to be read to the point"
+                if ece - chance <= CALIBRATION_WARNING
+                else "rely on the order of customers rather than on the probabilities themselves"
+            )
+            told.append(
+                f"The probabilities are off by {ece:.3f} on average, more than chance explains (up "
+                f"to {chance:.3f} in 95% of cases): {advice}."
+            )
+        dates = self.findings.dates
+        worst = max(dates, key=lambda date: abs(date.miss), default=None)
+        if worst is not None and worst.misses and abs(worst.miss) >= WORTH_A_WARNING:
+            told.append(
+                f"As of {worst.name} the same procedure expected {worst.predicted:.0%} to leave "
+                f"and {worst.churn_rate.value:.0%} did: when habits or the mix of customers "
+                "change, everybody's probability is off together until new outcomes are known."
+            )
+        return tuple(told)
 
     @cached_property
     def findings(self) -> Findings:

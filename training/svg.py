@@ -24,6 +24,7 @@ DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 2, 1, 2, 1, 2])
 WIDTH, HEIGHT = 420, 280
 PLOT_WIDTH = 350  # of a panel among several, whose axes Vega does not fit into a width
 INK = "currentColor"
+LABEL_SEPARATION = 14  # dates are wider in a browser than vl-convert measured
 
 _TEXT = {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12}
 _CONFIG = {
@@ -37,7 +38,7 @@ _CONFIG = {
              "tickColor": INK, "tickOpacity": 0.5, "tickCount": 5},
     "axisX": {"labelFlush": False},
     "legend": {**_TEXT, "orient": "bottom", "columns": 3, "labelLimit": 160, "symbolSize": 90,
-               "symbolStrokeWidth": 2, "titleFontWeight": "normal", "columnPadding": 18},
+               "symbolStrokeWidth": 2, "titleFontWeight": "normal", "columnPadding": 30},
     "rule": {"color": INK},
     "text": {"color": INK, "fontSize": 12},
     "view": {"stroke": None},
@@ -128,7 +129,10 @@ def date_axis(field: str, title: str, days: int) -> alt.X:
         title=title,
         scale=alt.Scale(type="utc"),
         axis=alt.Axis(
-            format="%Y-%m" if days > 150 else "%Y-%m-%d", tickCount=4, labelOverlap="greedy"
+            format="%Y-%m" if days > 150 else "%Y-%m-%d",
+            tickCount=4,
+            labelOverlap="greedy",
+            labelSeparation=LABEL_SEPARATION,
         ),
     )
 

@@ -42,7 +42,7 @@ def axis_title(words: str, unit: str, currency: str = "") -> str:
     """
     shown = currency if unit == "money" else _TITLES.get(unit, unit)
     if unit == "share":
-        shown = "1 = all"
+        shown = "%"
     words = words[:1].upper() + words[1:]
     return f"{words} ({shown})" if shown else words
 

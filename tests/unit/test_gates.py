@@ -149,8 +149,11 @@ def test_the_grade_says_how_far_to_rely_and_why():
     assert best.letter == "A"
     assert best.sentence == (
         "Rely on it: it is clearly better than the best simple rule (BG/NBD), its probabilities "
-        "mean what they say and it held on 4 dates."
+        "mean what they say and it ranks customers steadily on 4 dates."
     )
+    little = graded(replace(GOOD, figure=0.002))
+    assert little.letter == "A"
+    assert "its probabilities almost mean what they say" in little.sentence
     off = replace(GOOD, outcome=Outcome.WARNING)
     assert graded(off).letter == "B"
     assert "but its probabilities were off" in graded(off).sentence

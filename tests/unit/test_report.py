@@ -9,12 +9,15 @@ import pytest
 from churn.errors import TooLittleData
 from tests.report_example import earlier, example, table_example, usability
 from training import model_card, report
+from training.empc import Campaign
 from training.findings import findings
+from training.groups import group
 from training.metrics import evaluate
-from training.plots import days
+from training.next_steps import next_steps
+from training.plots import days, honesty, money, parts
 from training.report.first import first_screen, when
 from training.report.origin import learnt_from
-from training.report.quality import holding, over_days
+from training.report.quality import holding, over_days, whom
 from training.verdicts import Gate, Outcome
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -227,7 +230,7 @@ def test_the_titles_hold_the_datas_own_figures(data, outline):
     y, p = data.is_churn, data.probabilities["keepwell"]
     own = evaluate(y, p)
     told = " / ".join(outline.titles)
-    assert f"hold {own.top_decile_lift:.1f} times as many leavers" in told
+    assert f"hold {own.top_decile_lift:.2f} times as many leavers" in told
     assert f"stayer, {100 * own.roc_auc:.0f} are ranked the right way" in told
     riskiest = np.argsort(-p)[:120]
     assert f"riskiest 20% reaches {y[riskiest].sum() / y.sum():.0%} of those who left" in told
@@ -420,6 +423,89 @@ def test_probabilities_that_are_off_by_more_than_chance_are_warned_of():
     own = honest.probabilities["keepwell"]
     gloomy = example(4000, probabilities={"keepwell": np.sqrt(own)})
     assert honest.cautions == honest.warnings
-    (caution,) = gloomy.cautions
+    caution, *dates = gloomy.cautions
     assert f"off by {gloomy.findings.metrics['keepwell'].ece:.3f} on average" in caution
+    assert "rely on the order" in caution
+    assert all("expected" in told for told in dates)
     assert "more than chance explains" in first_screen(gloomy)
+
+
+def test_probabilities_a_little_off_are_not_called_worthless():
+    honest = example(4000)
+    chance = honest.findings.floor.p95
+    own = np.clip(honest.probabilities["keepwell"] + chance + 0.005, 0, 1)
+    slightly = example(4000, probabilities={"keepwell": own})
+    assert chance < slightly.findings.metrics["keepwell"].ece < chance + 0.02
+    assert "good to plan with" in slightly.cautions[0]
+
+
+def test_a_date_that_was_foretold_badly_is_warned_of():
+    fine = example(3000)
+    assert not any("the same procedure expected" in told for told in fine.cautions)
+    badly = replace(fine.earlier[0], probability=np.sqrt(fine.earlier[0].probability))
+    (told,) = (line for line in example(3000, earlier=(badly,)).cautions if "procedure" in line)
+    assert f"{badly.probability.mean():.0%} to leave and {badly.is_churn.mean():.0%} did" in told
+    assert told in Outline(first_screen(example(3000, earlier=(badly,)))).words
+
+
+def test_one_test_date_has_one_interval_wherever_it_is_told():
+    data = example(as_of=np.full(600, "2026-07-19", dtype="datetime64[D]"))
+    test, overall = data.findings.dates[-1], data.findings.intervals["keepwell"]
+    assert (test.roc_auc, test.log_loss) == (overall["roc_auc"], overall["log_loss"])
+    two = example().findings
+    assert two.dates[-1].log_loss != two.intervals["keepwell"]["log_loss"]
+
+
+def test_a_part_of_a_few_customers_is_in_the_table_and_in_no_plot():
+    once = np.zeros(600, dtype=bool)
+    once[0] = True
+    data = example(is_one_time=once, category=None)
+    stage = data.findings.stages[0]
+    assert stage.metrics.n == 1
+    assert honesty.reliability_of(stage, data.is_churn[:1], np.array([0.5]), "first") is None
+    section = whom(data)
+    assert "one-time buyers" in section
+    assert titles(section) == []
+
+
+def test_the_best_and_weakest_of_many_like_parts_are_not_called_apart():
+    rng = np.random.default_rng(3)
+    p = rng.beta(2.5, 1.8, 4000)
+    left = rng.random(4000) < p
+    many = [
+        group(f"part {at}", left[rows], p[rows], 7)
+        for at, rows in enumerate(np.array_split(np.arange(4000), 20))
+    ]
+    ends = sorted((part.roc_auc for part in many), key=lambda auc: auc.value)
+    assert ends[0].high < ends[-1].low  # each by itself would say so
+    assert any(part.misses for part in many)
+    assert "which may be chance" in parts.ranking_by(many, "category").title
+    assert "each as expected, within chance" in parts.rates_by(many, "category").title
+    blind = group("blind", left[:400], rng.random(400), 7)
+    assert "beyond chance" in parts.ranking_by([blind, *many], "category").title
+
+
+def test_dates_that_came_as_expected_are_said_to():
+    told = parts.predicted_over_dates(example(3000, earlier=()).findings.dates).title
+    assert told.startswith("On each of 2 dates as many left as expected, within chance")
+
+
+def test_a_campaign_that_earns_little_by_choosing_says_so():
+    data = example(3000)
+    models = {"keepwell": data.probabilities["keepwell"]}
+    cheap = money.profit(data.is_churn, models, Campaign(incentive_cost=8.0), "EUR").title
+    assert cheap.startswith("Whom to contact hardly matters at these costs")
+    dear = money.profit(data.is_churn, models, Campaign(contact_cost=25.0), "EUR").title
+    assert dear.startswith("Contacting the riskiest")
+
+
+def test_the_next_steps_are_those_of_a_model_that_may_serve_or_of_one_that_may_not(data):
+    first, *_ = next_steps(data)
+    high = data.findings.bands[0]
+    assert f"{high.customers:,} customers were in it, of whom {high.churn_rate:.0%} left" in first
+    for told in next_steps(data):
+        assert told in model_card.render(data)
+    failed = Gate("leakage_column", "ROC AUC", 0.95, 0.7, Outcome.FAILED, "It knows all.")
+    (only,) = next_steps(example(gates=(failed,)))
+    assert only.startswith("Do not use it yet")
+    assert "leakage_column" in only

@@ -16,6 +16,8 @@ from training.svg import (
     BLUE,
     COLOURS,
     DASHES,
+    INK,
+    LABEL_SEPARATION,
     ORANGE,
     Figure,
     chart_of,
@@ -54,10 +56,10 @@ def calendar(snapshots: Sequence[Snapshot], lead_time_days: int, horizon_days: i
             "start": (s.as_of + timedelta(days=lead_time_days)).isoformat(),
             "end": (s.as_of + watched).isoformat(),
             "as_of": s.as_of.isoformat(),
-            # A role is named where it begins, so that colour is not all that tells it.
-            "word": s.role if before is None or before.role != s.role else "",
+            # A role is named where it first occurs, so that colour is not all that tells it.
+            "word": s.role if s.role not in {before.role for before in ordered[:at]} else "",
         }
-        for before, s in zip([None, *ordered], ordered, strict=False)
+        for at, s in enumerate(ordered)
     ]
     long = (ordered[-1].as_of + watched - ordered[0].as_of).days
     base = chart_of(rows).encode(
@@ -70,7 +72,9 @@ def calendar(snapshots: Sequence[Snapshot], lead_time_days: int, horizon_days: i
     marks = base.mark_point(size=45, filled=True, opacity=1).encode(
         x="as_of:T", shape=_shape(snapshots)
     )
-    words = base.mark_text(align="right", dx=-8).encode(x="as_of:T", text="word:N")
+    words = base.mark_text(align="right", dx=-8).encode(
+        x="as_of:T", text="word:N", color=alt.value(INK)
+    )
     note = "One line a date. Its customers are described by what was known before the mark."
     if any("and" in s.role for s in ordered):
         note += (
@@ -236,7 +240,8 @@ def months(usability: Usability) -> Figure | None:
         .mark_bar(color=BLUE, opacity=0.8)
         .encode(
             x=alt.X("utcyearmonth(month):T", title="Month",
-                    axis=alt.Axis(format="%Y-%m", tickCount=4, labelOverlap="greedy")),
+                    axis=alt.Axis(format="%Y-%m", tickCount=4, labelOverlap="greedy",
+                                  labelSeparation=LABEL_SEPARATION)),
             y=alt.Y("days:Q", title="Customers' days with a purchase"),
         )
     )  # fmt: skip

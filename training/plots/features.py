@@ -111,8 +111,9 @@ def _by_value(
     scale = alt.Scale(domain=[float(first), float(last)], nice=False, zero=False)
     x = alt.X("at:Q", title=None, axis=alt.Axis(labels=False, ticks=False), scale=scale)
     own_axis = alt.X(
-        "at:Q", bin="binned", title=axis_title(driver.words, driver.unit, currency), scale=scale
-    )
+        "at:Q", bin="binned", title=axis_title(driver.words, driver.unit, currency), scale=scale,
+        axis=alt.Axis(format="~%") if driver.unit == "share" else alt.Axis(),
+    )  # fmt: skip
     rug = (
         chart_of(bars)
         .mark_bar(color=BLUE, opacity=0.45)

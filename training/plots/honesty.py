@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.findings import MODEL, Findings
-from training.groups import Group
+from training.groups import FEWEST_OF_PART, Group
 from training.metrics import reliability_bins
 from training.svg import (
     BLUE,
@@ -42,12 +42,14 @@ def reliability(is_churn: NDArray[np.bool_], probability: Floats, found: Finding
 
 def reliability_of(
     stage: Group, is_churn: NDArray[np.bool_], probability: Floats, name: str
-) -> Figure:
-    """The same for a part of the customers."""
+) -> Figure | None:
+    """The same for a part of the customers; None of too few to say anything."""
+    if stage.metrics.n < FEWEST_OF_PART:
+        return None
     rate = stage.churn_rate
     verdict = (
         "within chance"
-        if rate.low <= stage.predicted <= rate.high
+        if not stage.misses
         else f"{points(stage.miss)} too {'high' if stage.miss > 0 else 'low'}"
     )
     title = (

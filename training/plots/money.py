@@ -14,6 +14,8 @@ from training.svg import COLOURS, DASHES, Figure, chart_of, drawn, level, percen
 Floats = NDArray[np.float64]
 
 CURVE_POINTS = 101
+LITTLE = 0.02
+"""Of the profit: a choice that brings less than this share more hardly matters."""
 
 
 def profit(
@@ -36,6 +38,11 @@ def profit(
         f"Contacting the riskiest {grid[best]:.0%} earns most: {own[best]:,.2f}{unit} per "
         f"customer, against {own[-1]:,.2f} for contacting everyone"
     )
+    if best and own[best] - own[-1] < LITTLE * own[best]:
+        title = (
+            f"Whom to contact hardly matters at these costs: the riskiest {grid[best]:.0%} bring "
+            f"{own[best]:,.2f}{unit} per customer, everybody {own[-1]:,.2f}"
+        )
     if best == 0:
         title = "No campaign pays: contacts cost more than the leavers kept are worth"
     elif best == len(grid) - 1:

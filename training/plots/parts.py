@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
+import numpy as np
+from scipy.stats import norm
 
-from training.groups import Group
+from training.groups import FEWEST_OF_PART, Group
+from training.intervals import Interval
 from training.svg import BLUE, ORANGE, Figure, chart_of, drawn, percent, points, row_labels
 
 METRICS = {"roc_auc": "ROC AUC", "log_loss": "Log loss (nats)"}
@@ -43,9 +46,14 @@ def predicted_over_dates(dates: Sequence[Group]) -> Figure:
     """Mean probability beside the share that left, on each date."""
     worst = max(dates, key=lambda date: abs(date.miss))
     direction = "fewer" if worst.miss > 0 else "more"
+    missed = sum(date.misses for date in dates)
     title = (
-        f"The widest miss is {points(worst.miss)}: on {worst.name} {direction} customers left "
+        f"Off by more than chance on {missed} of {len(dates)} dates; the widest miss is "
+        f"{points(worst.miss)}: on {worst.name} {direction} customers left "
         f"({worst.churn_rate.value:.0%}) than expected ({worst.predicted:.0%})"
+        if missed
+        else f"On each of {len(dates)} dates as many left as expected, within chance: the widest "
+        f"miss is {points(worst.miss)} ({worst.name})"
     )
     rows = [_rates(date, "day") for date in dates]
     base = chart_of(rows).encode(x=_days("As of"))
@@ -60,17 +68,21 @@ def predicted_over_dates(dates: Sequence[Group]) -> Figure:
 
 
 def ranking_by(groups: Sequence[Group], what: str) -> Figure | None:
-    """ROC AUC of each part, with intervals; None where no part has one."""
-    judged = [(part, part.roc_auc) for part in groups if part.roc_auc is not None]
-    if not judged:
+    """ROC AUC of each part, with intervals; None where there are no two to compare."""
+    judged = [
+        (part, part.roc_auc)
+        for part in groups
+        if part.roc_auc is not None and part.metrics.n >= FEWEST_OF_PART
+    ]
+    if len(judged) < 2:
         return None
     weakest, strongest = (f(judged, key=lambda pair: pair[1].value) for f in (min, max))
-    title = f"Ranking is best for {_called(strongest[0], what)} (ROC AUC {strongest[1].value:.3f})"
-    if weakest is not strongest:
-        sure = weakest[1].high < strongest[1].low
-        title += f" and weakest for {_called(weakest[0], what)} ({weakest[1].value:.3f}), " + (
-            "beyond chance" if sure else "which may be chance"
-        )
+    sure = _apart(weakest[1], strongest[1], len(judged))
+    title = (
+        f"Ranking is best for {_called(strongest[0], what)} (ROC AUC {strongest[1].value:.3f}) "
+        f"and weakest for {_called(weakest[0], what)} ({weakest[1].value:.3f}), "
+        + ("beyond chance" if sure else "which may be chance")
+    )
     rows = [{"part": _counted(part)} | auc._asdict() for part, auc in judged]
     order = [_counted(part) for part, _ in judged]
     base = chart_of(rows).encode(y=alt.Y("part:N", sort=order, axis=None))
@@ -83,17 +95,19 @@ def ranking_by(groups: Sequence[Group], what: str) -> Figure | None:
         bars + dots + row_labels(rows, "part", order),
         f"ranking-{what}",
         title,
-        "Bars are 95% intervals; where they overlap the difference may be chance.",
+        "Bars are 95% intervals, each for its own part. Of several parts the best and the weakest "
+        "lie apart by chance alone; the title reckons with that.",
         height=38 * len(rows) + 10,
     )
 
 
-def rates_by(groups: Sequence[Group], what: str) -> Figure:
-    """Predicted and realised churn rate of each part."""
+def rates_by(groups: Sequence[Group], what: str) -> Figure | None:
+    """Predicted and realised churn rate of each part; None where there are no two to compare."""
+    groups = [part for part in groups if part.metrics.n >= FEWEST_OF_PART]
+    if len(groups) < 2:
+        return None
     rows = [_rates(part, "part") | {"part": _counted(part)} for part in groups]
-    off = [
-        part for part in groups if not part.churn_rate.low <= part.predicted <= part.churn_rate.high
-    ]
+    off = [part for part in groups if _off(part, len(groups))]
     low, high = (f(groups, key=lambda part: part.churn_rate.value) for f in (min, max))
     title = (
         f"From {low.churn_rate.value:.0%} ({_called(low, what)}) to {high.churn_rate.value:.0%} "
@@ -111,7 +125,8 @@ def rates_by(groups: Sequence[Group], what: str) -> Figure:
         _realised(base, "x") + _predicted(base, "x") + row_labels(rows, "part", order),
         f"rates-{what}",
         title,
-        "Bars are 95% intervals of the share that left; a diamond outside its bar is a miss.",
+        "Bars are 95% intervals of the share that left, each for its own part: of 20 diamonds one "
+        "lies outside by chance; the title reckons with that.",
         height=38 * len(rows) + 10,
     )
 
@@ -165,6 +180,22 @@ def _called(part: Group, what: str) -> str:
 def _counted(part: Group) -> str:
     n = part.metrics.n
     return f"{part.name} ({n:,} customer{'s' if n != 1 else ''})"
+
+
+def _apart(weakest: Interval, strongest: Interval, parts: int) -> bool:
+    """Whether the ends of so many parts differ by more than the widest gap that chance makes."""
+    pairs = parts * (parts - 1) / 2
+    error = np.hypot(weakest.high - weakest.value, strongest.value - strongest.low) / norm.ppf(
+        0.975
+    )
+    return bool(strongest.value - weakest.value > norm.ppf(1 - 0.025 / pairs) * error)
+
+
+def _off(part: Group, parts: int) -> bool:
+    """Whether the miss of one of so many parts is more than chance makes of the worst of them."""
+    rate = part.churn_rate
+    reach = rate.high - rate.value if part.miss > 0 else rate.value - rate.low
+    return abs(part.miss) > reach * float(norm.ppf(1 - 0.025 / parts) / norm.ppf(0.975))
 
 
 def _steadiness(rows: Sequence[dict[str, Any]]) -> str:

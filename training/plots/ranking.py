@@ -98,7 +98,7 @@ def lift(is_churn: NDArray[np.bool_], models: Mapping[str, Floats], found: Findi
     title = (
         "Nobody left, so no tenth holds more leavers than another"
         if times is None
-        else f"The riskiest 10% hold {times:.1f} times as many leavers as a random tenth"
+        else f"The riskiest 10% hold {times:.2f} times as many leavers as a random tenth"
     )
     chart = _lines(
         rows,

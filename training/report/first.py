@@ -3,7 +3,8 @@
 from html import escape
 
 from training.findings import MODEL, label
-from training.html import grade_box, key_figures, number, paragraph, table, warning_box
+from training.html import folded, grade_box, key_figures, number, paragraph, table, warning_box
+from training.next_steps import next_steps
 from training.report_data import ReportData
 from training.svg import points
 from training.verdicts import Gate, Outcome
@@ -27,6 +28,7 @@ def first_screen(data: ReportData) -> str:
         + paragraph(what_it_does(data))
         + key_figures(_three(data))
         + warning_box(data.cautions)
+        + _next(data)
         + _models(data)
         + _gates(data.gates)
     )
@@ -98,12 +100,21 @@ def _gates(gates: tuple[Gate, ...]) -> str:
     ]
     failed = sum(not gate.passed for gate in gates)
     verdict = f"{failed} of {len(gates)} failed" if failed else f"all {len(gates)} passed"
-    return table(
-        ("Gate", "Result", "What was found", "Measured", "Limit", "What is measured"),
-        rows,
+    return folded(
         f"What is asked of a model before it may serve: {verdict}.",
-        words=(2, 5),
+        table(
+            ("Gate", "Result", "What was found", "Measured", "Limit", "What is measured"),
+            rows,
+            "Each gate with its figure, and the limit that the figure may not pass.",
+            words=(2, 5),
+        ),
+        shown=any(gate.outcome is not Outcome.PASSED for gate in gates),
     )
+
+
+def _next(data: ReportData) -> str:
+    items = "".join(f"<li>{escape(step)}</li>" for step in next_steps(data))
+    return f"<h2>What to do next</h2><ol>{items}</ol>"
 
 
 def _models(data: ReportData) -> str:

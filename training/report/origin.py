@@ -63,7 +63,8 @@ def made(data: ReportData) -> str:
             "model has the same trees and gives the same probabilities."
         )
         + f"<p>Fingerprint of the events (SHA-256): <code>{escape(data.data_fingerprint or '-')}"
-        "</code></p>" + table(("Setting", "Value", "Of"), rows, "Everything the model depends on.")
+        "</code></p>"
+        + table(("Setting", "Value", "From"), rows, "Everything the model depends on.")
     )
 
 

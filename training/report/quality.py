@@ -5,7 +5,7 @@ import numpy as np
 from churn.reliability import Reliability
 from training.findings import MODEL, label
 from training.groups import Group
-from training.html import grid, number, paragraph, table
+from training.html import folded, grid, number, paragraph, table
 from training.plots import days, honesty, money, parts, ranking
 from training.report_data import ReportData
 
@@ -40,11 +40,15 @@ def honest(data: ReportData) -> str:
     text = paragraph(
         f"Calibration error (ECE) {own.ece:.3f}; a perfect model of this size shows "
         f"{found.floor.mean:.3f} on average, and up to {found.floor.p95:.3f} in 95% of cases. "
-        f"Calibration layer: {data.calibration}."
+        "It is the mean distance between a stated risk and the share that left."
     )
     return (
         text
         + reliance(data.reliability)
+        + folded(
+            "How the trees and the calibration were chosen",
+            paragraph(f"Calibration layer: {data.calibration}."),
+        )
         + grid(
             [
                 honesty.reliability(y, p, found),
@@ -67,8 +71,8 @@ def reliance(reliability: Reliability | None) -> str:
     if not told:
         return ""
     return paragraph(
-        "Judging by how far earlier dates were off, a stated 50% may stand for "
-        f"{' and '.join(told)}: such is the interval that a score carries."
+        "Judging by how far the dates before it were off, a 50% that the published model states "
+        f"may stand for {' and '.join(told)}: such is the interval that its scores carry."
     )
 
 
@@ -146,7 +150,7 @@ def worth(data: ReportData) -> str:
             ("Model", f"Profit per customer{money_of and f' ({data.currency})'}", "Contacted"),
             rows,
             "Expected maximum profit (EMPC): the best campaign with each model, averaged over how "
-            "readily leavers accept.",
+            "readily leavers accept; the plot takes one readiness, so it differs a little.",
             own=True,
         )
     )

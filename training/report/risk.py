@@ -48,7 +48,8 @@ def looked_at(data: ReportData) -> str:
         text += paragraph(
             "The leading features, in their own units. At the top of each plot: the share that "
             "left (dots, 95% intervals) and the predicted risk (dashed line). In the middle: what "
-            "this feature alone adds to the risk, and the span of eight in ten customers (shade). "
+            "this feature alone adds to the risk, and the span of eight in ten customers (shade); "
+            "0 is the average of those learnt from, so a plot may lie wholly on one side of it. "
             "At the bottom: how many customers, the far tail in the last bar. What goes together "
             "with leaving need not cause it: changing the number need not change the outcome."
         ) + grid(along)
