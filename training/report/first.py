@@ -29,6 +29,7 @@ def first_screen(data: ReportData) -> str:
         + key_figures(_three(data))
         + warning_box(data.cautions)
         + _next(data)
+        + "<h2>The figures</h2>"
         + _models(data)
         + _gates(data.gates)
     )
