@@ -29,9 +29,12 @@ ENV PATH=/opt/keepwell/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     NUMBA_CACHE_DIR=/var/cache/keepwell \
+    NUMBA_CPU_NAME=generic \
     KEEPWELL_MODELS_DIR=/srv/keepwell/models
 WORKDIR /srv/keepwell
 USER 10001:10001
+# Kernels are compiled for any CPU at the first start and kept in /var/cache/keepwell: give it a
+# volume, or fill it in an image made FROM this one (docs/performance.md); reading is then enough.
 # Models: mount them on /srv/keepwell/models (read-only is enough), or copy them there in an image
 # made FROM this one.
 EXPOSE 8000

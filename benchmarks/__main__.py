@@ -8,7 +8,7 @@ from importlib import import_module
 
 from benchmarks.report import Result, keep
 
-NAMES = ("customer", "features", "bulk", "whole")
+NAMES = ("customer", "kernel", "features", "bulk", "whole")
 ONLY_BY_NAME = ("large",)
 
 

@@ -36,7 +36,8 @@ unsigned: Any = np.uint64 if HAS_NUMBA else int  # Python's own integers are fas
 def compiled(function: F) -> F:
     """Compile a kernel on first use, release the GIL in it, and keep the machine code on disk.
 
-    Where no folder can be written for the machine code, it is compiled again in each process.
+    Code that lies in a folder that cannot be written is used, and nothing is added to it. Where
+    there is no folder at all, kernels are compiled again in each process.
     """
     if numba is None:
         return function
@@ -44,11 +45,35 @@ def compiled(function: F) -> F:
         return cast(F, numba.njit(nogil=True)(function))
     elsewhere, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(_KEPT_IN)
     try:
+        if not os.access(_KEPT_IN, os.W_OK):
+            kernel = numba.njit(nogil=True)(function)
+            kernel._cache = _only_read(function)
+            return cast(F, kernel)
         return cast(F, numba.njit(nogil=True, cache=True)(function))
     except RuntimeError:  # Numba cannot tell where the source lies
         return cast(F, numba.njit(nogil=True)(function))
     finally:
         numba.config.CACHE_DIR = elsewhere
+
+
+def _only_read(function: Callable[..., Any]) -> Any:
+    """Numba's cache of a kernel for a folder that cannot be written, which Numba would refuse."""
+    caching = importlib.import_module("numba.core.caching")
+
+    class Locator(caching.UserProvidedCacheLocator):  # type: ignore[misc, name-defined]
+        def ensure_cache_path(self) -> None:
+            pass
+
+    class Stored(caching.CompileResultCacheImpl):  # type: ignore[misc, name-defined]
+        _locator_classes = (Locator,)
+
+    class Cache(caching.FunctionCache):  # type: ignore[misc, name-defined]
+        _impl_class = Stored
+
+        def save_overload(self, sig: Any, data: Any) -> None:
+            pass
+
+    return Cache(function)
 
 
 def _kept_in() -> Path | None:
@@ -65,6 +90,8 @@ def _kept_in() -> Path | None:
     for base in [Path(chosen)] if chosen else [here / "__pycache__", _user_cache()]:
         folder = base / f"kernels-{sources.hexdigest()[:16]}"
         with contextlib.suppress(OSError):
+            if folder.is_dir() and any(folder.iterdir()):
+                return folder  # filled before, by an image's build perhaps: reading is enough
             folder.mkdir(parents=True, exist_ok=True)
             if os.access(folder, os.W_OK):
                 return folder

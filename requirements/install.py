@@ -8,6 +8,7 @@ what benchmarks/rivals.py needs besides).
 """
 
 import ast
+import compileall
 import ctypes
 import importlib.metadata
 import os
@@ -89,7 +90,8 @@ def install(lock: str) -> None:
         quiet(*pip, "install", *hashed, str(HERE / "uv.txt"))
     if quiet(*uv, "--version") is not None:
         env = {**os.environ, **uv_environment(quiet(*pip, "config", "list") or "", os.environ)}
-        command = (*uv, "pip", "install", "--quiet", "--python", python)
+        # As pip does; or each start would compile a thousand sources where bytecode is not written.
+        command = (*uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python)
         if run(*command, *locked, env=env) and run(*command, *project, env=env):
             return
         print("uv could not install everything; trying pip", file=sys.stderr)
@@ -130,6 +132,8 @@ def main() -> None:
     install(sys.argv[1])
     if sys.argv[1] != "service":
         provide_openmp()
+    for package in ("churn", "service", "cli", "training"):
+        compileall.compile_dir(HERE.parent / package, quiet=1)
     # A console script left by an older installation would hide a failed one.
     if shutil.which("keepwell", path=str(Path(sys.executable).parent)) is None:
         sys.exit("setup failed: the command `keepwell` was not installed")
