@@ -24,6 +24,7 @@ from churn.features import features
 from churn.registry import Registry
 from churn.scoring import Scorer
 from churn.words import Language
+from training.buckets import N_BUCKETS
 from training.calendar import date_of, instant
 from training.config import Config
 from training.ingest import Ingested, ingest
@@ -32,6 +33,8 @@ from training.score_files import schema, scored_table, write
 
 FORMATS = ("parquet", "csv", "ndjson")
 CHUNK = 16_384
+BUCKETS = 2 * N_BUCKETS
+"""Nothing is learnt here, so memory is what matters: two buckets are sorted at a time."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -97,7 +100,9 @@ def score(
             "[events]; run `keepwell train` with it first"
         )
     with tempfile.TemporaryDirectory(prefix="keepwell-") as work:
-        ingested = ingest(config, Path(work), now_us=instant(now), progress=progress)
+        ingested = ingest(
+            config, Path(work), now_us=instant(now), progress=progress, n_buckets=BUCKETS
+        )
         when = ingested.complete_until if as_of is None else instant(as_of)
         if when > ingested.complete_until:
             end, asked = (date_of(at, config.events.zone) for at in (ingested.complete_until, when))
