@@ -6,7 +6,7 @@ the model still gives here what it gave where it was trained.
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import joblib
@@ -23,6 +23,7 @@ from churn.reliability import Reliability
 from churn.schema import LOOP, Schema
 from churn.trees import FlatTrees
 
+MOST_USUAL = 20_000
 GOLDEN_TOLERANCE = 1e-9  # libm may round a logarithm differently on another machine
 
 
@@ -44,6 +45,9 @@ class Model:
         The columns it reads.
     linear : Linear, optional
         A linear part that the trees are averaged with.
+    usual : ndarray of float64, shape (n_families,), or None
+        What each reason family adds for the average customer that the model was made for;
+        contributions are counted from there. None counts from the average training row.
     """
 
     lightgbm_text: str
@@ -54,14 +58,16 @@ class Model:
     reliability: Reliability
     schema: Schema = LOOP
     linear: Linear | None = None
+    usual: Floats | None = None
 
     @property
     def expected_margin(self) -> float:
-        """Log-odds of the average training row."""
-        trees = self.trees.expected_margin
-        if self.linear is None:
-            return trees
-        return (1.0 - self.linear.share) * trees + self.linear.share * self.linear.expected
+        """Log-odds of the average customer, which contributions are counted from."""
+        expected = self.trees.expected_margin
+        if self.linear is not None:
+            share = self.linear.share
+            expected = (1.0 - share) * expected + share * self.linear.expected
+        return expected if self.usual is None else expected + float(self.usual.sum())
 
     def margin(self, columns: Floats) -> Floats:
         """Log-odds before calibration, shape (n,).
@@ -90,10 +96,24 @@ class Model:
             Log-odds; with `expected_margin` they sum to the margin.
         """
         margin, contributions = self.trees.explain(columns)
-        if self.linear is None:
-            return margin, contributions
-        self.linear.contribute(columns, contributions, self.trees.families)
-        return self.linear.blend(columns, margin), contributions
+        if self.linear is not None:
+            self.linear.contribute(columns, contributions, self.trees.families)
+            margin = self.linear.blend(columns, margin)
+        if self.usual is not None:
+            contributions -= self.usual
+        return margin, contributions
+
+    def against(self, X: Floats) -> "Model":
+        """The same model, its contributions counted from the average of these customers.
+
+        Parameters
+        ----------
+        X : ndarray of float64, shape (n, n_inputs)
+            Input columns; at most `MOST_USUAL` rows, evenly spread, are looked at.
+        """
+        columns = self.columns(X[:: -(-len(X) // MOST_USUAL)])
+        plain = replace(self, usual=None)
+        return replace(self, usual=plain.explain(columns)[1].mean(axis=0))
 
     def columns(self, X: Floats) -> Floats:
         """The trees' columns for input columns of shape (n, n_inputs)."""
@@ -111,6 +131,7 @@ def model_bytes(model: Model) -> bytes:
             "columns": list(model.schema.model_columns),
             "trees": model.trees.to_dict(),
             "linear": None if model.linear is None else model.linear.to_dict(),
+            "usual": model.usual,
             "population": None if model.population is None else model.population.to_dict(),
             "calibration": model.calibration.to_dict(),
             "curve": model.curve.to_dict(),
@@ -169,6 +190,14 @@ def parse_model(file: Path, content: bytes) -> Model:
         linear = None if linear is None else Linear(**linear)
         if linear is not None and linear.column.max(initial=0) >= len(schema.model_columns):
             raise BundleCorrupt("the model's linear part reads columns that it does not have")
+        usual = parts.get("usual")  # older bundles count from the average training row
+        if usual is not None and not (
+            isinstance(usual, np.ndarray)
+            and usual.dtype == np.float64
+            and usual.shape == (len(schema.families),)
+            and np.isfinite(usual).all()
+        ):
+            raise BundleCorrupt("the model's usual contributions are damaged")
         return Model(
             lightgbm_text=str(parts["lightgbm_text"]),
             trees=trees,
@@ -178,6 +207,7 @@ def parse_model(file: Path, content: bytes) -> Model:
             reliability=Reliability(**parts["reliability"]),
             schema=schema,
             linear=linear,
+            usual=usual,
         )
     except BundleUnsupported:
         raise

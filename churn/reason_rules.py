@@ -167,7 +167,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "cheque_decline", Family.CHEQUE, "average_last_3_cheques", "earlier_average_cheque",
-        lambda row: row["last_3_cheques_ratio"] < 1,
+        lambda row: row["last_3_cheques_ratio"] < 0.8,
         ("average_last_3_cheques", "earlier_average_cheque"),
         {"en": "the last three cheques average {average_last_3_cheques:money}; "
                "before that {earlier_average_cheque:money}",
@@ -176,7 +176,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "small_last_cheque", Family.CHEQUE, "last_cheque", "average_cheque",
-        lambda row: row["last_cheque_ratio"] < 1,
+        lambda row: row["last_cheque_ratio"] < 0.8,
         ("last_cheque", "average_cheque"),
         {"en": "last cheque {last_cheque:money}; {average_cheque:money} on average",
          "ru": "последний чек {last_cheque:money}; в среднем {average_cheque:money}"},

@@ -176,7 +176,7 @@ def _told(
     family: str, row: Row, schema: Schema, raises: bool, language: Language, currency: str
 ) -> _Told | None:
     rules = (_RAISING if raises else _LOWERING).get(family, ()) if schema.loop else ()
-    rule = _first_that_holds(rules, row)
+    rule = first_that_holds(rules, row)
     if rule is not None:
         norm = row[rule.norm] if isinstance(rule.norm, str) else rule.norm
         text = fill(
@@ -192,7 +192,8 @@ def _told(
     return _Told(family, column.name, value, column.norm, column.controllable, text)
 
 
-def _first_that_holds(rules: Sequence[Rule], row: Row) -> Rule | None:
+def first_that_holds(rules: Sequence[Rule], row: Row) -> Rule | None:
+    """The first rule whose evidence is there and whose figures are all known, or None."""
     for rule in rules:
         if rule.holds(row) and not any(math.isnan(row[name]) for name in rule.needs):
             return rule

@@ -58,6 +58,7 @@ def drivers(model: Model, X: Floats, seed: int) -> tuple[Driver, ...]:
             families=np.array([players[_base(name, names)] for name in names], dtype=np.int64),
             n_families=len(players),
         ),
+        usual=None,  # of families; these players are others
     )
     columns = model.columns(X)
     rows = _some(len(X), seed)

@@ -140,7 +140,7 @@ def fit(
             ),
             reliability=learn_reliability(choice.earlier, choice.calibration),
             schema=final.schema.with_norms(reference.X),
-        ),
+        ).against(reference.X),
         calibration=choice,
         dates=dict.fromkeys(dates, "training"),
         gain=final.gain(choice.n_trees),

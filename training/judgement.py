@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
-from churn.events import MICROSECONDS_PER_DAY
+from churn.events import MICROSECONDS_PER_DAY, Feed
 from churn.manifest import GateEntry, Verdict
 from churn.registry import Registry
 from training.backtest import MODEL, Judged
 from training.calendar import date_of
 from training.config import Config
 from training.empc import CampaignProfit, expected_maximum_profit
+from training.faithfulness import Faithfulness, faithfulness
+from training.faithfulness_gates import faithfulness_gates
 from training.findings import label
 from training.gates import (
     RECENCY_RULE,
@@ -36,11 +38,14 @@ class Judgement:
     grade : Grade
     empc : dict of str to CampaignProfit
         Expected maximum profit with the model and with every baseline.
+    faithfulness : Faithfulness
+        How far the reasons hold.
     """
 
     gates: tuple[Gate, ...]
     grade: Grade
     empc: dict[str, CampaignProfit]
+    faithfulness: Faithfulness
 
     @property
     def failed(self) -> tuple[Gate, ...]:
@@ -48,7 +53,13 @@ class Judgement:
         return tuple(gate for gate in self.gates if not gate.passed)
 
 
-def assess(config: Config, registry: Registry, judged: Judged, snapshots: Snapshots) -> Judgement:
+def assess(
+    config: Config,
+    registry: Registry,
+    judged: Judged,
+    snapshots: Snapshots,
+    feeds: frozenset[Feed],
+) -> Judgement:
     """Ask every gate about a model that was judged out of time, and grade it.
 
     Parameters
@@ -61,6 +72,8 @@ def assess(config: Config, registry: Registry, judged: Judged, snapshots: Snapsh
         The model as judged, the baselines, and the earlier dates.
     snapshots : Snapshots
         Labelled rows of the test date and of earlier dates, to ask each column.
+    feeds : frozenset of Feed
+        What the log has.
     """
     test, p, seed = judged.test, judged.probabilities[MODEL], config.training.seed
     problem = config.problem
@@ -83,11 +96,13 @@ def assess(config: Config, registry: Registry, judged: Judged, snapshots: Snapsh
     recency, against_recency = beats_recency_gate(
         test.is_churn, p, judged.probabilities[RECENCY_RULE], seed=seed
     )
+    faithful = faithfulness(judged.fitted.model, test.X, p, feeds, seed)
     gates = (
         *leakage_gates(evidence, inspect_model(test, p, before), metrics[MODEL].roc_auc),
         recency,
         *calibration_gates(test.is_churn, p, test.is_one_time, seed=seed),
         *stability_gates(test.is_churn, p, judged.earlier),
+        *faithfulness_gates(faithful),
         promoted_gate(registry, problem, test, p, date_of(date, config.events.zone), seed=seed),
     )
     best = min((name for name in metrics if name != MODEL), key=lambda one: metrics[one].log_loss)
@@ -110,6 +125,7 @@ def assess(config: Config, registry: Registry, judged: Judged, snapshots: Snapsh
             name: expected_maximum_profit(test.is_churn, q, config.business)
             for name, q in judged.probabilities.items()
         },
+        faithful,
     )
 
 

@@ -8,6 +8,7 @@ Model Reporting".
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from training.faithfulness import Faithfulness, headline
 from training.findings import MODEL, Findings, label
 from training.groups import Group
 from training.html import number
@@ -70,6 +71,7 @@ def render(data: ReportData) -> str:
         f"{found.floor.mean:.3f} by chance (95%: {found.floor.p95:.3f}).",
         _parts("customers", found.stages),
         _bands(found),
+        _reasons(data.faithfulness),
         _gates(data),
         "## Limits",
         _bullets(_limits(data)),
@@ -139,6 +141,21 @@ def _parts(head: str, groups: Iterable[Group]) -> str:
     ]
     head_of = (head, "n", "left", "expected", "ROC AUC", "log loss", "ECE")
     return _table(head_of, rows) if rows else ""
+
+
+def _reasons(found: Faithfulness | None) -> str:
+    if found is None or not found.told:
+        return ""
+    rows = [
+        (family, f"{n:,}", f"{lowers:.0%}", "-" if beats != beats else f"{beats:.0%}")
+        for family, n, lowers, beats in found.by_family
+    ]
+    return (
+        "## Reasons\n\n"
+        f"{headline(found)} Its norm is the customer's own where the reason names one, else what "
+        "customers at low risk have. A reason is evidence, not proof of a cause.\n\n"
+        + _table(("first reason", "customers", "risk falls", "more than by another"), rows)
+    )
 
 
 def _gates(data: ReportData) -> str:

@@ -144,13 +144,14 @@ def train(
             config.problem.observation_window_days,
         )
     progress.stage("asking the gates")
-    judgement = assess(config, registry, judged, asked)
+    judgement = assess(config, registry, judged, asked, ingested.feeds)
     progress.stage("writing the report")
     result = BacktestResult(config.problem.horizon_days, (judged,), config.events.zone).to_dict()
     profit = judgement.empc[MODEL]
     metrics = mean_metrics(result) | {
         "expected_maximum_profit": profit.per_customer,
         "contacted_share": profit.contacted_share,
+        **judgement.faithfulness.metrics(),
     }
     manifest, files = pack(config, ingested, fitted, reference, snapshots, metrics, now)
     verdict = verdict_entry(judgement, judged, config, ingested.complete_until)
@@ -234,6 +235,7 @@ def _report_data(
         economics=config.business,
         gates=judgement.gates,
         grade=judgement.grade,
+        faithfulness=judgement.faithfulness,
         empc=judgement.empc,
     )
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from churn.reliability import Reliability
 from training.empc import CampaignProfit, Economics
+from training.faithfulness import Faithfulness
 from training.findings import MODEL, Findings, findings
 from training.gates import CALIBRATION_WARNING
 from training.own_report import OwnReport
@@ -153,6 +154,8 @@ class ReportData:
         What was asked before promotion, and the answers.
     grade : Grade or None
         The letter for a manager and why.
+    faithfulness : Faithfulness or None
+        How far the first reasons hold.
     empc : mapping of str to CampaignProfit
         Expected maximum profit of a retention campaign with each model, ``keepwell`` first.
     economics : Economics or None
@@ -190,6 +193,7 @@ class ReportData:
     currency: str = ""
     gates: tuple[Gate, ...] = ()
     grade: Grade | None = None
+    faithfulness: Faithfulness | None = None
     empc: Mapping[str, CampaignProfit] = field(default_factory=dict)
     economics: Economics | None = None
 

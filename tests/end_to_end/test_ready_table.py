@@ -61,7 +61,8 @@ def test_a_good_model_is_promoted_with_its_report(shop: Path, result: TrainResul
     assert result.promoted
     assert result.judgement.grade.letter in "BC"
     assert {gate.name for gate in result.judgement.gates} == {
-        "leakage_table_column", "calibration", "not_worse_than_promoted",
+        "leakage_table_column", "calibration", "reason_lowers_risk", "reason_beats_others",
+        "reason_steady", "not_worse_than_promoted",
     }  # fmt: skip
     folder = shop / "models" / result.version
     page, card = ((folder / name).read_text() for name in ("report.html", "model_card.md"))

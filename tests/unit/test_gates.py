@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training import gates, grade, leakage_gates
+from training import faithfulness_gates, gates, grade, leakage_gates
 from training.calibrate import Dated
 from training.gates import beats_recency_gate, calibration_gates, stability_gates
 from training.intervals import Interval
@@ -201,6 +201,9 @@ LIMITS = {
     "calibration_repeat": (gates.STAGE_LIMIT, gates.STAGE_WARNING),
     "stability_fall": (gates.FALL_LIMIT, gates.FALL_WARNING),
     "stability_swing": (gates.SWING_LIMIT, gates.SWING_WARNING),
+    "reason_lowers_risk": (faithfulness_gates.LOWERS_LIMIT, None),
+    "reason_beats_others": (faithfulness_gates.BEATS_LIMIT, None),
+    "reason_steady": (faithfulness_gates.STEADY_LIMIT, None),
     "not_worse_than_promoted": (0.0, None),
 }
 

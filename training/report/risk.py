@@ -1,5 +1,6 @@
 """Sections on risk itself: its bands, and what the model looks at."""
 
+from training.faithfulness import headline
 from training.findings import MODEL
 from training.html import grid, paragraph, table
 from training.plots import features
@@ -54,3 +55,22 @@ def looked_at(data: ReportData) -> str:
             "with leaving need not cause it: changing the number need not change the outcome."
         ) + grid(along)
     return text
+
+
+def held(data: ReportData) -> str:
+    """Whether the reasons say what moves the risk; empty where nobody was asked."""
+    found = data.faithfulness
+    if found is None or not found.told:
+        return ""
+    return paragraph(
+        "The first reason of customers at medium and high risk was put to the test: its family "
+        "was set to its norm (the customer's own where the reason names one, else what customers "
+        "at low risk have), and so was every other family; then every figure was moved by 1%."
+    ) + table(
+        ("First reason", "Customers", "Risk falls at the norm", "More than by another family"),
+        [
+            (family, f"{n:,}", f"{lowers:.0%}", "-" if beats != beats else f"{beats:.0%}")
+            for family, n, lowers, beats in found.by_family
+        ],
+        headline(found),
+    )

@@ -10,6 +10,8 @@ from training.backtest import MODEL
 from training.calendar import date_of
 from training.config import Problem
 from training.empc import expected_maximum_profit
+from training.faithfulness import Faithfulness
+from training.faithfulness_gates import faithfulness_gates
 from training.findings import label
 from training.gates import calibration_gates
 from training.grade import grade
@@ -23,7 +25,9 @@ from training.table.judged import Judged
 from training.verdicts import Gate
 
 
-def assess_model(config: TableConfig, registry: Registry, judged: Judged) -> Judgement:
+def assess_model(
+    config: TableConfig, registry: Registry, judged: Judged, faithful: Faithfulness
+) -> Judgement:
     """Ask every gate that needs no purchases and no other dates, and grade the model.
 
     Parameters
@@ -34,12 +38,15 @@ def assess_model(config: TableConfig, registry: Registry, judged: Judged) -> Jud
         Has the model that is promoted now.
     judged : Judged
         Rows predicted by models that had not seen them.
+    faithful : Faithfulness
+        How far the reasons hold.
     """
     test, p, seed = judged.test, judged.probabilities[MODEL], config.training.seed
     names = [column.name for column in test.columns]
     gates = (
         table_leakage_gate(test.X, names, test.is_churn),
         *calibration_gates(test.is_churn, p, None, seed=seed),
+        *faithfulness_gates(faithful),
         _promoted_gate(registry, config.problem, judged, seed),
     )
     losses = {name: evaluate(test.is_churn, q).log_loss for name, q in judged.probabilities.items()}
@@ -58,6 +65,7 @@ def assess_model(config: TableConfig, registry: Registry, judged: Judged) -> Jud
             name: expected_maximum_profit(test.is_churn, q, config.business)
             for name, q in judged.probabilities.items()
         },
+        faithful,
     )
 
 

@@ -76,6 +76,7 @@ def report_data(
         economics=config.business,
         gates=judgement.gates,
         grade=judgement.grade,
+        faithfulness=judgement.faithfulness,
         empc=judgement.empc,
     )
 

@@ -17,6 +17,7 @@ from training.progress import Progress, Silent
 from training.table.calibrate import Decision
 from training.table.config import TableConfig
 from training.table.dates import decide_by_date, out_of_time, window_of
+from training.table.faithful import faithfulness_unseen
 from training.table.fit import boost
 from training.table.folds import in_folds
 from training.table.judged import Judged
@@ -62,9 +63,10 @@ def train(
     progress.stage("fitting the model to publish")
     model, settings = fit(config, table.rows, decision)
     progress.stage("asking the gates")
-    judgement = assess_model(config, registry, judged)
+    faithful = faithfulness_unseen(config, table.rows, judged, decision)
+    judgement = assess_model(config, registry, judged, faithful)
     progress.stage("writing the report")
-    metrics = mean_metrics(judged.to_dict(config.problem.horizon_days))
+    metrics = mean_metrics(judged.to_dict(config.problem.horizon_days)) | faithful.metrics()
     manifest, files = packed(
         config,
         model,
@@ -145,7 +147,7 @@ def fit(config: TableConfig, rows: Rows, decision: Decision) -> tuple[Model, dic
         curve=RiskCurve.flat(config.problem.horizon_days),
         reliability=Reliability(),
         schema=boosted.schema.with_norms(rows.X),
-    )
+    ).against(rows.X)
     return model, boosted.settings
 
 
