@@ -136,13 +136,12 @@ def feature_rows(
 
 def _scratch(log: EventLog) -> list[Any]:
     """Room for the kernel's sums, as its parameters from `order_time` to `category_recent`."""
-    if log.n_customers == 1:
-        # One request: asking for what is surely enough is quicker than counting what is needed.
-        longest = n_cases = n_categories = log.n_events + 1
-    else:
-        longest = int(np.diff(log.offsets).max(initial=0)) + 1
-        n_cases = int(log.case.max(initial=-1)) + 1
-        n_categories = int(log.category.max(initial=-1)) + 1
+    # One request: asking for what is surely enough is quicker than counting what is needed.
+    alone = log.n_customers == 1
+    longest = (log.n_events if alone else int(np.diff(log.offsets).max(initial=0))) + 1
+    # Codes are those of the whole log that a customer may have been taken from.
+    n_cases = int(log.case.max(initial=-1)) + 1
+    n_categories = int(log.category.max(initial=-1)) + 1
     real = np.zeros((2, longest))
     whole = np.zeros((3, longest), dtype=np.int64)
     cases = np.zeros((2, n_cases), dtype=np.int64)

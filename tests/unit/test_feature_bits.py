@@ -20,7 +20,7 @@ from churn.events import MICROSECONDS_PER_DAY, EventLog, customer_log
 from churn.features import FEATURE_NAMES, FeatureSettings, feature_rows, features
 from service import strict_json
 from service.schemas import EventInput
-from service.validation import to_events
+from service.validation import score_request
 from training.config import Config, from_mapping, load
 from training.ingest import ingest
 from training.simulate import simulate
@@ -148,9 +148,12 @@ def test_the_service_has_the_bits_of_bulk(case: Case) -> None:
     names, expected = case.bulk()
     rows = []
     for name in names:
-        body = strict_json.parse(json.dumps(case.rows[name]).encode())
-        events = to_events([EventInput.model_validate(row) for row in body])
-        rows.append(features(customer_log(name, events), case.as_of, SETTINGS))
+        body = json.dumps({"customer_id": name, "events": case.rows[name]}).encode()
+        request = score_request(
+            strict_json.parse(body), max_events=len(case.rows[name]), feature_names=frozenset()
+        )
+        assert request.events is not None
+        rows.append(features(customer_log(name, request.events), case.as_of, SETTINGS))
     assert_same_bits(np.concatenate(rows), expected)
 
 
