@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
 Language = Literal["en", "ru"]
@@ -93,6 +94,7 @@ class Worded(float):
         return worded(float(self), spec, self.language, self.currency)
 
 
+@lru_cache(maxsize=1 << 14)  # days, counts and norms come again and again
 def worded(value: float, spec: str, language: Language, currency: str = "") -> str:
     """A number in the form that a field of a template asks for, one of `FORMATS`.
 

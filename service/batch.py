@@ -2,7 +2,8 @@
 
 A list is parsed, checked and scored in a thread of its own, so that single requests and probes
 are not kept waiting: the kernels let the interpreter go, and between them the event loop gets it
-back within a millisecond (`service.server`). Rows are scored in blocks, which costs a third.
+back within a fifth of a millisecond (`service.server`). Rows are scored in blocks, which costs a
+third.
 """
 
 import asyncio
