@@ -9,7 +9,7 @@ from importlib import import_module
 
 from benchmarks.report import Result, keep
 
-NAMES = ("customer", "kernel", "features", "bulk", "whole")
+NAMES = ("customer", "kernel", "features", "bulk", "threads", "whole")
 ONLY_BY_NAME = ("large", "serving")
 
 
