@@ -21,7 +21,13 @@ TICKS = os.sysconf("SC_CLK_TCK")
 # What each needs cannot be installed beside the others.
 RIVALS = {
     "BentoML": ("bentoml==1.4.39", "lightgbm==4.7.0"),
-    "MLServer": ("mlserver==1.7.1", "mlserver-lightgbm==1.7.1", "lightgbm==4.7.0"),
+    # With a later uvloop its worker process does not start.
+    "MLServer": (
+        "mlserver==1.7.1",
+        "mlserver-lightgbm==1.7.1",
+        "lightgbm==4.7.0",
+        "uvloop==0.21.0",
+    ),
 }
 
 
