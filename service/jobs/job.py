@@ -1,0 +1,122 @@
+"""What a job is, what it leaves behind, and what may go wrong with it.
+
+A job has a folder: `input` as it was sent, `parts/` with one finished chunk each (which of them
+exist is the checkpoint), and in the end `results.<format>` alone. `service.jobs.run.run(folder,
+job, loaded, read, keep_going=, chunk=)` returns `Finished`, None if `keep_going` answered False, or
+raises `JobFailed`; what `read` raises passes through, and a later call goes on from there.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+from churn.errors import KeepwellError
+from churn.events import EventLog
+from churn.reasons import Direction
+from churn.words import Language
+
+Format = Literal["ndjson", "csv", "parquet"]
+FORMATS: tuple[Format, ...] = ("ndjson", "csv", "parquet")
+CHUNK = 5_000
+"""Customers of a chunk, unless measured otherwise."""
+
+
+class JobFailed(KeepwellError):
+    """The job cannot be done, and trying again will not help; the message is for its sender."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What was submitted, and what was pinned then: whenever it runs, the same bytes come out.
+
+    Attributes
+    ----------
+    job_id : str
+        Its name; opaque here.
+    input_format, results_format : {"ndjson", "csv", "parquet"}
+        Of what was sent, and of what is wanted.
+    as_of : int
+        Of the rows that name none; microseconds since 1970-01-01 UTC.
+    received : int
+        Number of the last write to the store before the submission; later ones are not seen.
+    model_version : str
+        The model that serves the job, whatever is promoted meanwhile.
+    max_reasons, direction, language
+        Of the rows that say nothing of it.
+    """
+
+    job_id: str
+    input_format: Format
+    results_format: Format
+    as_of: int
+    received: int
+    model_version: str
+    max_reasons: int = 3
+    direction: Direction = "raises"
+    language: Language = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished job: its results' digest (hexadecimal) and size in bytes, and what is in them.
+
+    Attributes
+    ----------
+    rows : int
+        All, with those that were refused.
+    by_status : mapping of str to int
+        Rows of each status; ``error`` are those that were refused.
+    sha256 : str
+        Of the results.
+    size : int
+        Of the results, bytes.
+    """
+
+    rows: int
+    by_status: Mapping[str, int] = field(hash=False)
+    sha256: str
+    size: int
+
+    @property
+    def scored(self) -> int:
+        """How many rows have a probability."""
+        return self.by_status.get("scored", 0)
+
+    @property
+    def refused(self) -> int:
+        """How many rows have an `error` instead of an answer."""
+        return self.by_status.get("error", 0)
+
+
+class Removed(NamedTuple):
+    """What erasing a customer from finished results took away, and what the results are now."""
+
+    rows: int
+    sha256: str
+    size: int
+
+
+class Stored(Protocol):
+    """One customer's stored events."""
+
+    def log(self, upto: int | None = None) -> EventLog:
+        """The events that came with the first `upto` writes to the store; all by default."""
+        ...
+
+
+Read = Callable[[Sequence[str]], Mapping[str, Stored]]
+"""Reads the stored events of many customers at once; unknown customers are left out."""
+
+KeepGoing = Callable[[int], bool]
+"""Told after each chunk how many rows are done; answers whether to go on."""
+
+
+def input_path(folder: Path) -> Path:
+    """Where a job's input is."""
+    return folder / "input"
+
+
+def results_path(folder: Path, job: Job) -> Path:
+    """Where a finished job's results are."""
+    return folder / f"results.{job.results_format}"
