@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from churn.columns import Raw
 from churn.errors import RequestError
-from churn.events import Event, Feed, customer_log
+from churn.events import Event, EventLog, Feed, customer_log
 from churn.features import FEATURES, POSITION, FeatureSettings, features
+from churn.history import History
 from churn.inputs import Inputs
 from churn.manifest import Manifest
 from churn.reasons import Direction
@@ -106,6 +107,50 @@ class Rows:
             A column in `own` that the model does not have or that events tell, or a wrong value;
             or the model reads no events.
         """
+        log = customer_log(customer_id, events)
+        return self._of_log(log, as_of, own, feeds, max_reasons, direction, language)
+
+    def of_history(
+        self,
+        customer_id: str,
+        history: History,
+        as_of: int,
+        *,
+        upto: int | None = None,
+        feeds: frozenset[Feed] | None = None,
+        max_reasons: int = 3,
+        direction: Direction = "raises",
+        language: Language = "en",
+    ) -> CustomerRow:
+        """Make one customer's row from stored events: the row that sending them would make.
+
+        Parameters
+        ----------
+        history : History
+            The customer's.
+        upto : int, optional
+            Number of the last write to be seen.
+        customer_id, as_of, feeds, max_reasons, direction, language
+            As in `of_events`.
+
+        Raises
+        ------
+        RequestError
+            The model reads no events.
+        """
+        log = history.log(customer_id, upto)
+        return self._of_log(log, as_of, None, feeds, max_reasons, direction, language)
+
+    def _of_log(
+        self,
+        log: EventLog,
+        as_of: int,
+        own: Mapping[str, Raw] | None,
+        feeds: frozenset[Feed] | None,
+        max_reasons: int,
+        direction: Direction,
+        language: Language,
+    ) -> CustomerRow:
         if not self._schema.loop:
             raise RequestError(
                 "this model was made of a ready feature table and reads no events; send "
@@ -113,7 +158,7 @@ class Rows:
                 pointer="/events",
                 code="events_not_read",
             )
-        found = features(customer_log(customer_id, events), as_of, self._settings)[0]
+        found = features(log, as_of, self._settings)[0]
         numbers = found
         missing: tuple[str, ...] = ()
         if own or self._schema.extras:
@@ -129,15 +174,19 @@ class Rows:
             numbers[: len(FEATURES)] = found
             missing = self.inputs.missing_own(numbers)
         warnings = _missing(missing)
-        later = 0
-        for event in events:
-            known_at = event.known_at
-            if event.occurred_at >= as_of or (known_at is not None and known_at >= as_of):
-                later += 1
+        later = np.count_nonzero((log.time >= as_of) | (log.known_at >= as_of))
         if later:
             warnings += (f"{later} events at or after as_of, or known only then, were not seen",)
         return CustomerRow(
-            customer_id, numbers, as_of, feeds, max_reasons, direction, language, warnings, missing
+            log.customer_ids[0],
+            numbers,
+            as_of,
+            feeds,
+            max_reasons,
+            direction,
+            language,
+            warnings,
+            missing,
         )
 
     def of_features(

@@ -16,6 +16,7 @@ from churn.errors import RequestError, UnknownFeature
 from churn.events import MICROSECONDS_PER_DAY as DAY
 from churn.events import Event, Feed, Kind, customer_log
 from churn.features import FAMILIES, FEATURE_NAMES, FEATURES, POSITION, Family, Feature, features
+from churn.history import History
 from churn.manifest import Thresholds
 from churn.registry import Registry
 from churn.schema import LOOP
@@ -439,3 +440,16 @@ def test_without_numba_the_scores_are_the_same_bits(
     scores = scorer.score_matrix(X)
     expected = np.column_stack([scores.probability, scores.contributions])
     assert np.load(tmp_path / "scores.npy").tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_stored_events_score_as_the_same_events_sent(scorer: Scorer, seed: int) -> None:
+    events = history(seed=seed, silence=-20.0 if seed % 2 else 30.0)
+    stored, _ = History.empty().merged(events[::2], 1)
+    stored, _ = stored.merged([*events[1::2], *events[:2]], 2)
+    stored = History.decode(stored.encode())
+    sent = scorer.score_events("c", events, AS_OF, max_reasons=8)
+    (found,) = scorer.score_rows([scorer.rows.of_history("c", stored, AS_OF, max_reasons=8)])
+    assert found == sent
+    (before,) = scorer.score_rows([scorer.rows.of_history("c", stored, AS_OF, upto=1)])
+    assert before == scorer.score_events("c", events[::2], AS_OF)

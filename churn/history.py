@@ -1,0 +1,200 @@
+"""What is stored of one customer: the events, compact, and which write brought each.
+
+A history is a log of events. It is kept as one piece of JSON, a list for each field, because a
+customer is always read whole: one read and one parse take a fraction of what a row for each event
+would (docs/adr/0016). What is kept does not depend on the order of arrival, and is seen by the
+features exactly as if the same events had been sent with the request.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+import orjson
+
+from churn.events import (
+    Event,
+    EventLog,
+    Kind,
+    canonical,
+    columnar,
+    customer_log,
+    known_from,
+    sort_key,
+)
+
+_KINDS = tuple(Kind)
+_RECEIVED = "received"
+_REPEATS = "repeats"
+
+
+class History:
+    """One customer's stored events, in canonical order; immutable.
+
+    Each carries the number of the write that brought it, so that a reader may ask for what had
+    been received at some moment, whatever has come since.
+    """
+
+    __slots__ = ("_columns", "_received", "_repeats")
+
+    def __init__(
+        self, columns: Sequence[Sequence[Any]], received: Sequence[int], repeats: bool
+    ) -> None:
+        self._columns = columns
+        self._received = received
+        self._repeats = repeats
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Nothing stored yet."""
+        return cls([[] for _ in Event._fields], [], False)
+
+    @classmethod
+    def decode(cls, blob: bytes) -> Self:
+        """Read what `encode` wrote."""
+        held = orjson.loads(blob)
+        time = held["occurred_at"]
+        nothing = [None] * len(time)
+        received = held[_RECEIVED]
+        return cls(
+            [held.get(name, nothing) for name in Event._fields],
+            received if isinstance(received, list) else [received] * len(time),
+            held.get(_REPEATS, False),
+        )
+
+    def encode(self) -> bytes:
+        """As bytes: what is not given is left out, and so is what is all the same."""
+        held: dict[str, Any] = {
+            name: column
+            for name, column in zip(Event._fields, self._columns, strict=True)
+            if name in ("occurred_at", "kind") or any(value is not None for value in column)
+        }
+        one = len(set(self._received)) == 1
+        held[_RECEIVED] = self._received[0] if one else self._received
+        if self._repeats:
+            held[_REPEATS] = True
+        return orjson.dumps(held)
+
+    def __len__(self) -> int:
+        """Number of events kept."""
+        return len(self._received)
+
+    @property
+    def first_at(self) -> int:
+        """When the first event happened, microseconds since 1970-01-01 UTC."""
+        first: int = self._columns[0][0]
+        return first
+
+    @property
+    def last_at(self) -> int:
+        """When the last event happened, microseconds since 1970-01-01 UTC."""
+        last: int = self._columns[0][-1]
+        return last
+
+    def seen_by(self, upto: int) -> bool:
+        """Whether any event had been received by a write."""
+        return min(self._received, default=upto + 1) <= upto
+
+    def events(self, upto: int | None = None) -> list[Event]:
+        """The events without repeats, in canonical order.
+
+        Parameters
+        ----------
+        upto : int, optional
+            Number of the last write to be seen.
+        """
+        return canonical(event for event, _ in self._kept(upto))
+
+    def log(self, customer_id: str, upto: int | None = None) -> EventLog:
+        """The columnar form of what was received up to a write; as `events`, and quicker."""
+        if self._repeats or not (upto is None or max(self._received, default=0) <= upto):
+            return customer_log(customer_id, (event for event, _ in self._kept(upto)))
+        return columnar(customer_id, self._columns)
+
+    def merged(self, events: Sequence[Event], received: int) -> tuple["History", list[bool]]:
+        """Add events that a write has brought.
+
+        One that repeats another, by its `event_id` or by its content where it has none, is added
+        only where it would have been known earlier, as `churn.events.canonical` has it; both are
+        then kept, for whoever asks what had been received before.
+
+        Returns
+        -------
+        history : History
+            With what was added; itself if nothing was.
+        added : list of bool, as long as `events`
+            False for an event that changes nothing.
+        """
+        if self._plainly_new(events):
+            return self._with(events, received), [True] * len(events)
+        kept = self._kept()
+        first: dict[object, tuple[object, ...]] = {}
+        for event, _ in kept:
+            known, rank = _identity(event), _rank(event)
+            first[known] = min(first.get(known, rank), rank)
+        added, repeats = [], self._repeats
+        for event in events:
+            known, rank = _identity(event), _rank(event)
+            before = first.get(known)
+            is_new = before is None or rank < before
+            added.append(is_new)
+            if is_new:
+                repeats |= before is not None
+                first[known] = rank
+                kept.append((event, received))
+        if not any(added):
+            return self, added
+        return _of(kept, repeats), added
+
+    def without_before(self, instant: int) -> "History":
+        """What happened at or after an instant, microseconds since 1970-01-01 UTC."""
+        return _of([one for one in self._kept() if one[0].occurred_at >= instant], self._repeats)
+
+    def _plainly_new(self, events: Sequence[Event]) -> bool:
+        """Whether no event has the moment or the `event_id` of another: so for nearly all."""
+        moments = {event.occurred_at for event in events}
+        names = [event.event_id for event in events if event.event_id is not None]
+        return (
+            len(moments) == len(events)
+            and moments.isdisjoint(self._columns[0])
+            and len(set(names)) == len(names)
+            and set(names).isdisjoint(self._columns[10])
+        )
+
+    def _with(self, events: Sequence[Event], received: int) -> "History":
+        """Put events whose moments are their own into their places."""
+        columns = [list(column) for column in self._columns]
+        numbers = list(self._received)
+        for event in events:
+            at = bisect_left(columns[0], event.occurred_at)
+            for column, value in zip(columns, event, strict=True):
+                column.insert(at, value)
+            columns[1][at] = event.kind.code
+            numbers.insert(at, received)
+        return History(columns, numbers, self._repeats)
+
+    def _kept(self, upto: int | None = None) -> list[tuple[Event, int]]:
+        """Each event kept, repeats too, and its write."""
+        columns = list(self._columns)
+        columns[1] = [_KINDS[code] for code in columns[1]]
+        rows = zip(map(Event._make, zip(*columns, strict=True)), self._received, strict=True)
+        return [row for row in rows if upto is None or row[1] <= upto]
+
+
+def _of(kept: Iterable[tuple[Event, int]], repeats: bool) -> History:
+    in_order = sorted(kept, key=lambda row: (sort_key(row[0]), row[1]))
+    if not in_order:
+        return History.empty()
+    columns: list[Sequence[Any]] = [*zip(*(event for event, _ in in_order), strict=True)]
+    columns[1] = [kind.code for kind in columns[1]]
+    return History(columns, [received for _, received in in_order], repeats)
+
+
+def _identity(event: Event) -> object:
+    """What makes another event a repeat of this one."""
+    return event[:10] if event.event_id is None else event.event_id
+
+
+def _rank(event: Event) -> tuple[object, ...]:
+    """Of two that repeat each other the lesser counts."""
+    return known_from(event), sort_key(event)
