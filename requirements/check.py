@@ -65,8 +65,9 @@ def complaints(folder: Path, project: dict[str, list[str]]) -> list[str]:
 def asked(pyproject: Path) -> dict[str, list[str]]:
     """Return what pyproject.toml asks of each lock file."""
     settings = tomllib.loads(pyproject.read_text())
-    base = settings["project"]["dependencies"]
-    train = base + settings["project"]["optional-dependencies"]["train"]
+    extras = settings["project"]["optional-dependencies"]
+    base = settings["project"]["dependencies"] + extras["postgres"]
+    train = base + extras["train"]
     groups = settings["dependency-groups"]
     dev = train + groups["dev"] + groups["bench"]
     return {

@@ -11,17 +11,14 @@ import sys
 from install import HERE, quiet, uv_environment
 
 PROJECT = "pyproject.toml"
+SERVICE = (PROJECT, "--extra", "postgres")
+TRAIN = (*SERVICE, "--extra", "train")
+DEV = (*TRAIN, "--group", "dev", "--group", "bench")
 LOCKS = (
-    ("service.txt", PROJECT),
-    ("train.txt", PROJECT, "--extra", "train", "-c", "requirements/service.txt"),
-    (
-        *("dev.txt", PROJECT, "--extra", "train", "--group", "dev", "--group", "bench"),
-        *("-c", "requirements/train.txt"),
-    ),
-    (
-        *("rivals.txt", PROJECT, "--extra", "train", "--group", "dev", "--group", "bench"),
-        *("--group", "rivals", "-c", "requirements/dev.txt"),
-    ),
+    ("service.txt", *SERVICE),
+    ("train.txt", *TRAIN, "-c", "requirements/service.txt"),
+    ("dev.txt", *DEV, "-c", "requirements/train.txt"),
+    ("rivals.txt", *DEV, "--group", "rivals", "-c", "requirements/dev.txt"),
     ("build.txt", "requirements/build.in", "-c", "requirements/dev.txt"),
     ("uv.txt", "requirements/uv.in"),
 )

@@ -1,0 +1,116 @@
+"""Every table of the store.
+
+Instants are whole microseconds since 1970-01-01 UTC. The migrations build the same tables; a test
+holds the two against each other.
+"""
+
+from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, MetaData, Table, Text
+
+metadata = MetaData()
+
+# Sorted and compared by bytes in both databases, whatever language the server speaks.
+Key = Text().with_variant(Text(collation="C"), "postgresql")
+
+histories = Table(
+    "histories",
+    metadata,
+    Column("customer_id", Key, primary_key=True),
+    Column("events", LargeBinary, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("n_events", Integer, nullable=False),
+)
+"""One customer's events, oldest first, as one value: read whole with every score."""
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+"""`received`: number of the last accepted write, in the order of commits."""
+
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("feed", Key, primary_key=True),
+    Column("occurred_at", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+)
+"""How far each feed has come."""
+
+scores = Table(
+    "scores",
+    metadata,
+    Column("customer_id", Key, primary_key=True),
+    Column("day", Integer, primary_key=True),  # days since 1970-01-01
+    Column("model_version", Key, primary_key=True),
+    Column("as_of", BigInteger, nullable=False),
+    Column("scored_at", BigInteger, nullable=False),
+    Column("probability", Float(53)),
+    Column("status", Text, nullable=False),
+    Column("band", Text),
+    Column("reasons", Text, nullable=False),  # JSON
+    Column("horizon_days", Integer, nullable=False),
+)
+"""A customer's recorded scores, the last of each day and model."""
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("erased_at", BigInteger, nullable=False),
+)
+"""Who was erased, as a keyed hash: events from before are not taken again."""
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+"""Keys made once per store."""
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job_id", Key, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("input_format", Text, nullable=False),
+    Column("results_format", Text, nullable=False),
+    Column("options", Text, nullable=False),  # JSON
+    Column("as_of", BigInteger, nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    Column("expires_at", BigInteger),
+    Column("rows_done", BigInteger, nullable=False),
+    Column("rows_failed", BigInteger, nullable=False),
+    Column("reason", Text),
+    Column("cancel_requested", Integer, nullable=False),
+    Column("leased_by", Text),
+    Column("leased_until", BigInteger),
+)
+"""Lists of customers to score; their rows lie in files."""
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("job_id", Text),
+    Column("expires_at", BigInteger, nullable=False),
+)
+"""Which key was used for which body."""
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("source", Key, primary_key=True),
+    Column("part", Integer, primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+    Column("finished_at", BigInteger, nullable=False),
+)
+"""Which parts of a bulk import are in."""
