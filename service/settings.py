@@ -25,6 +25,11 @@ class Settings(BaseSettings):
     models_poll_seconds: float = Field(
         default=2.0, gt=0, le=3600, description="How often that folder is asked for a promotion."
     )
+    store_url: str = Field(
+        default="sqlite:///keepwell.db",
+        min_length=1,
+        description="Where histories, scores and jobs are kept: SQLite or PostgreSQL.",
+    )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0: any free.")
     allow_anonymous: bool = Field(
