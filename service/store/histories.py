@@ -1,0 +1,185 @@
+"""Customers' events in the store: added as they come, read whole."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from itertools import compress
+
+from sqlalchemy import Connection, delete, select
+
+from churn.events import FEED_KINDS, Event, Feed, Kind
+from churn.history import History
+from service.store.database import Database
+from service.store.tables import counters, histories, watermarks
+from service.store.tombstones import buried
+from service.store.upsert import upsert
+
+RECEIVED = "received"
+AT_ONCE = 500
+"""Customers that one query asks for."""
+
+_FEED_OF: dict[Kind, Feed] = {kind: feed for feed, kinds in FEED_KINDS.items() for kind in kinds}
+
+
+class Outcome(StrEnum):
+    """What became of an event."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    ERASED = "erased"
+
+
+class Histories:
+    """The stored events of all customers.
+
+    Parameters
+    ----------
+    database : Database
+        Where they are.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(self, batch: Sequence[tuple[str, Event]], now: int) -> list[Outcome]:
+        """Add events, all or none.
+
+        When this returns, what was accepted is on disk.
+
+        Parameters
+        ----------
+        batch : sequence of (customer_id, Event)
+            In any order.
+        now : int
+            When they were received, microseconds since 1970-01-01 UTC.
+
+        Returns
+        -------
+        list of Outcome, as long as `batch`
+            ``duplicate`` for an event that is known already, ``erased`` for one from before the
+            erasure of its customer.
+
+        Raises
+        ------
+        StoreUnavailable
+            Nothing was added, or it cannot be known whether it was: send the same again.
+        """
+        if not batch:
+            return []
+        places: dict[str, list[int]] = {}
+        for at, (customer_id, _) in enumerate(batch):
+            places.setdefault(customer_id, []).append(at)
+        outcomes = [Outcome.DUPLICATE] * len(batch)
+        with self._database.writing() as connection:
+            forgotten = buried(connection, places)
+            number = _number(connection) + 1
+            known = _read(connection, places)
+            changed: dict[str, History] = {}
+            for customer_id, wanted in places.items():
+                erased_at = forgotten.get(customer_id)
+                if erased_at is not None:
+                    for place in wanted:
+                        if batch[place][1].occurred_at < erased_at:
+                            outcomes[place] = Outcome.ERASED
+                    wanted = [place for place in wanted if outcomes[place] is not Outcome.ERASED]
+                before = known.get(customer_id) or History.empty()
+                after, added = before.merged([batch[place][1] for place in wanted], number)
+                for place in compress(wanted, added):
+                    outcomes[place] = Outcome.ACCEPTED
+                if after is not before:
+                    changed[customer_id] = after
+            if changed:
+                put(connection, changed)
+                set_number(connection, number)
+            advance(connection, (event for _, event in batch), now)
+        return outcomes
+
+    def read(self, customer_ids: Iterable[str], upto: int | None = None) -> dict[str, History]:
+        """Read the histories of those customers who have one.
+
+        Parameters
+        ----------
+        customer_ids : iterable of str
+            Whom to look for.
+        upto : int, optional
+            Leave out the customers of whom nothing had been received by this write.
+        """
+        with self._database.reading() as connection:
+            found = _read(connection, customer_ids)
+        if upto is None:
+            return found
+        return {who: history for who, history in found.items() if history.seen_by(upto)}
+
+    def received(self) -> int:
+        """The number of the last write that added events; 0 before the first."""
+        with self._database.reading() as connection:
+            return _number(connection)
+
+    def watermarks(self) -> dict[Feed, int]:
+        """When the newest event of each feed happened, microseconds since 1970-01-01 UTC."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(watermarks.c.feed, watermarks.c.occurred_at))
+            return {Feed(row.feed): row.occurred_at for row in rows}
+
+
+def put(connection: Connection, changed: Mapping[str, History]) -> None:
+    """Write histories, whole; customers in the order of their ids."""
+    rows = [
+        {
+            "customer_id": customer_id,
+            "events": history.encode(),
+            "first_at": history.first_at,
+            "last_at": history.last_at,
+            "n_events": len(history),
+        }
+        for customer_id, history in sorted(changed.items())
+    ]
+    upsert(connection, histories, rows, keys=("customer_id",))
+
+
+def erase(connection: Connection, customer_id: str) -> int:
+    """Remove a customer's events; how many there were."""
+    found = _read(connection, [customer_id]).get(customer_id)
+    connection.execute(delete(histories).where(histories.c.customer_id == customer_id))
+    return 0 if found is None else len(found)
+
+
+def set_number(connection: Connection, number: int) -> None:
+    """Say which write was the last that added events."""
+    upsert(connection, counters, [{"name": RECEIVED, "value": number}], keys=("name",))
+
+
+def advance(connection: Connection, events: Iterable[Event], now: int) -> None:
+    """Move the watermarks of the feeds that events belong to; repeats show that a feed lives."""
+    newest: dict[Feed, int] = {}
+    for event in events:
+        feed = _FEED_OF.get(event.kind)
+        if feed is not None and event.occurred_at > newest.get(feed, -(1 << 62)):
+            newest[feed] = event.occurred_at
+    if not newest:
+        return
+    rows = connection.execute(select(watermarks.c.feed, watermarks.c.occurred_at))
+    before = {row.feed: row.occurred_at for row in rows}
+    moved = [
+        {"feed": feed.value, "occurred_at": max(at, before.get(feed.value, at)), "received_at": now}
+        for feed, at in newest.items()
+    ]
+    upsert(connection, watermarks, moved, keys=("feed",))
+
+
+def _number(connection: Connection) -> int:
+    found = connection.scalar(select(counters.c.value).where(counters.c.name == RECEIVED))
+    return 0 if found is None else found
+
+
+def _read(connection: Connection, customer_ids: Iterable[str]) -> dict[str, History]:
+    found: dict[str, History] = {}
+    asked = list(customer_ids)
+    for at in range(0, len(asked), AT_ONCE):
+        some = asked[at : at + AT_ONCE]
+        rows = connection.execute(
+            select(histories.c.customer_id, histories.c.events).where(
+                histories.c.customer_id.in_(some)
+            )
+        )
+        found.update((row.customer_id, History.decode(row.events)) for row in rows)
+    return found
