@@ -4,7 +4,18 @@ Instants are whole microseconds since 1970-01-01 UTC. The migrations build the s
 holds the two against each other.
 """
 
-from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
 
 metadata = MetaData()
 
@@ -76,22 +87,29 @@ jobs = Table(
     metadata,
     Column("job_id", Key, primary_key=True),
     Column("state", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
     Column("input_format", Text, nullable=False),
+    Column("input_bytes", BigInteger, nullable=False),
     Column("results_format", Text, nullable=False),
-    Column("options", Text, nullable=False),  # JSON
     Column("as_of", BigInteger, nullable=False),
     Column("received", BigInteger, nullable=False),
     Column("model_version", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
+    Column("max_reasons", Integer, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("owner", Text),
+    Column("lease_until", BigInteger),
+    Column("attempts", Integer, nullable=False),
+    Column("rows_read", BigInteger, nullable=False),
+    Column("outcomes", Text),  # JSON
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
     Column("expires_at", BigInteger),
-    Column("rows_done", BigInteger, nullable=False),
-    Column("rows_failed", BigInteger, nullable=False),
     Column("reason", Text),
-    Column("cancel_requested", Integer, nullable=False),
-    Column("leased_by", Text),
-    Column("leased_until", BigInteger),
+    Column("results_bytes", BigInteger),
+    Column("results_sha256", Text),
+    Index("jobs_in_order", "state", "created_at"),
 )
 """Lists of customers to score; their rows lie in files."""
 
@@ -99,11 +117,12 @@ idempotency = Table(
     "idempotency",
     metadata,
     Column("digest", LargeBinary, primary_key=True),
-    Column("body", LargeBinary, nullable=False),
-    Column("job_id", Text),
-    Column("expires_at", BigInteger, nullable=False),
+    Column("job_id", Key, nullable=False),
+    Column("fingerprint", LargeBinary),  # none while the job is being received
+    Column("created_at", BigInteger, nullable=False),
+    Index("idempotency_of_job", "job_id"),
 )
-"""Which key was used for which body."""
+"""Which key belongs to which job, and what was sent under it."""
 
 imports = Table(
     "imports",
