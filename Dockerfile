@@ -22,21 +22,23 @@ RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
 FROM ${PYTHON_IMAGE}
 RUN groupadd --system --gid 10001 keepwell \
  && useradd --system --uid 10001 --gid keepwell --no-create-home --home-dir /srv/keepwell keepwell \
- && mkdir -p /srv/keepwell/models /var/cache/keepwell \
- && chown -R keepwell:keepwell /srv/keepwell /var/cache/keepwell
+ && mkdir -p /srv/keepwell/models /var/cache/keepwell /var/lib/keepwell \
+ && chown -R keepwell:keepwell /srv/keepwell /var/cache/keepwell /var/lib/keepwell
 COPY --from=build /opt/keepwell /opt/keepwell
 ENV PATH=/opt/keepwell/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     NUMBA_CACHE_DIR=/var/cache/keepwell \
     NUMBA_CPU_NAME=generic \
-    KEEPWELL_MODELS_DIR=/srv/keepwell/models
+    KEEPWELL_MODELS_DIR=/srv/keepwell/models \
+    KEEPWELL_STORE_URL=sqlite:////var/lib/keepwell/keepwell.db
 WORKDIR /srv/keepwell
 USER 10001:10001
 # Kernels are compiled for any CPU at the first start and kept in /var/cache/keepwell: give it a
 # volume, or fill it in an image made FROM this one (docs/performance.md); reading is then enough.
 # Models: mount them on /srv/keepwell/models (read-only is enough), or copy them there in an image
 # made FROM this one.
+# The store: give /var/lib/keepwell a volume, or name a PostgreSQL database (docs/store.md).
 EXPOSE 8000
 # Live, not ready: a container without a model waits for one and must not be restarted for it.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \

@@ -140,7 +140,10 @@ def keepwell(models: Path) -> Server:
         "Keepwell",
         (str(Path(sys.executable).with_name("keepwell")), "serve", "--port", "PORT"),
         "/health/ready",
-        {"KEEPWELL_MODELS_DIR": str(models)},
+        {
+            "KEEPWELL_MODELS_DIR": str(models),
+            "KEEPWELL_STORE_URL": f"sqlite:///{models.resolve().parent}/keepwell.db",
+        },
     )
 
 

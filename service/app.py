@@ -24,9 +24,13 @@ from service.problems import (
     NOT_FOUND,
     FieldError,
     Problem,
+    store_unavailable,
 )
 from service.settings import Settings
 from service.state import State, count_failure, state_of
+from service.store import watch
+from service.store.database import Database
+from service.store.errors import StoreTooNew, StoreUnavailable
 
 
 def create_app(
@@ -45,23 +49,33 @@ def create_app(
         The present, microseconds since 1970-01-01 UTC.
     load : callable, optional
         Makes a scorer of a bundle's folder.
+
+    Raises
+    ------
+    BadStoreUrl
+        The store's URL can never work.
     """
     settings = settings or Settings()
     metrics = Metrics()
     holder = ModelHolder(settings.models_dir, metrics, load)
     worker = ThreadPoolExecutor(1, thread_name_prefix="keepwell-worker")
-    state = State(settings, metrics, holder, clock, worker)
+    store = Database(settings.store_url)
+    state = State(settings, metrics, holder, clock, worker, store)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        polling = asyncio.create_task(holder.poll(settings.models_poll_seconds))
+        watching = [
+            asyncio.create_task(holder.poll(settings.models_poll_seconds)),
+            asyncio.create_task(watch.watch(store)),
+        ]
         try:
             yield
         finally:
-            polling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await polling
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
             worker.shutdown(wait=False)
+            await asyncio.to_thread(store.close)
 
     app = Service(
         title=contract.TITLE,
@@ -76,6 +90,8 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
         exception_handlers={
             Problem: _answer_problem,
+            StoreUnavailable: _answer_store_unavailable,
+            StoreTooNew: _answer_store_unavailable,
             HTTPException: _answer_http_exception,
             RequestValidationError: _answer_bad_parameter,
         },
@@ -99,6 +115,11 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     count_failure(state_of(request).metrics, error)
     return error.response(instance=route_template(request.scope), request_id=request_id(request))
+
+
+async def _answer_store_unavailable(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StoreUnavailable | StoreTooNew)
+    return await _answer_problem(request, store_unavailable(error))
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:

@@ -15,8 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.context import MODEL_VERSION, MODEL_VERSION_HEADER, ROUTE, id_of, route_template
 from service.metrics import Metrics
-from service.problems import Problem
+from service.problems import Problem, store_unavailable
 from service.state import count_failure
+from service.store.errors import StoreTooNew, StoreUnavailable
 
 
 class Reply(NamedTuple):
@@ -59,7 +60,8 @@ class Direct:
         scope[ROUTE] = self.path
         try:
             content, media_type, version = await self.endpoint(scope, receive)
-        except Problem as problem:
+        except (Problem, StoreUnavailable, StoreTooNew) as error:
+            problem = error if isinstance(error, Problem) else store_unavailable(error)
             count_failure(self.metrics, problem)
             response = problem.response(instance=route_template(scope), request_id=id_of(scope))
             await response(scope, receive, send)

@@ -88,7 +88,10 @@ async def live() -> Response:
 )
 async def ready(request: Request) -> Response:
     """200 only when a verified model is loaded."""
-    return _json({"status": "ready", "model_version": state_of(request).loaded().version})
+    state = state_of(request)
+    version = state.loaded().version
+    store = "ready" if state.store.available else "unavailable"
+    return _json({"status": "ready", "model_version": version, "store": store})
 
 
 @router.get(

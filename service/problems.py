@@ -5,15 +5,21 @@ Every kind of problem is one entry of `KINDS`: its `type` is stable and describe
 that the contract itself names.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 from starlette.responses import Response
 
+from service import logs
+from service.store.errors import StoreReadOnly, StoreTooNew, StoreUnavailable
+
 MEDIA_TYPE = "application/problem+json"
 TYPE_ROOT = "/problems/"
 MAX_ERRORS = 20
+
+_log = logging.getLogger(f"{logs.ROOT}.store")
 
 
 class Kind(NamedTuple):
@@ -39,6 +45,7 @@ INVALID_FIELD = Kind("invalid-field", 422, "A field is wrong")
 HISTORY_UNAVAILABLE = Kind("history-unavailable", 422, "There is nothing to score from")
 INTERNAL_ERROR = Kind("internal-error", 500, "The service failed")
 MODEL_UNAVAILABLE = Kind("model-unavailable", 503, "No model is loaded")
+STORE_UNAVAILABLE = Kind("store-unavailable", 503, "The store cannot be used now")
 
 KINDS: tuple[Kind, ...] = (
     MALFORMED_JSON,
@@ -130,3 +137,16 @@ def internal_error(request_id: str) -> Problem:
         INTERNAL_ERROR,
         f"The service failed while answering; its log has the details under request {request_id}.",
     )
+
+
+def store_unavailable(error: StoreUnavailable | StoreTooNew) -> Problem:
+    """Make the answer to a request that needs the store while it cannot be used.
+
+    Where the store is and what ails it is for the log, not for who asks.
+    """
+    _log.warning(str(error))
+    if isinstance(error, StoreReadOnly):
+        detail = "The store takes no writes now; what it holds can still be read."
+    else:
+        detail = "The store does not answer now; scoring a history in the body works without it."
+    return Problem(STORE_UNAVAILABLE, detail, headers={"Retry-After": "5"})

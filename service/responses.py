@@ -190,7 +190,11 @@ class Live(_Exact):
 
 
 class Ready(_Exact):
-    """A verified model is loaded."""
+    """A verified model is loaded: histories in a body are scored, whatever the store does."""
 
     status: Literal["ready"]
     model_version: str
+    store: Annotated[
+        Literal["ready", "unavailable"],
+        Field(description="While it is unavailable, what needs it answers 503."),
+    ]

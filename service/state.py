@@ -10,11 +10,12 @@ from service.metrics import Metrics
 from service.models import Loaded, ModelHolder
 from service.problems import MODEL_UNAVAILABLE, Problem
 from service.settings import Settings
+from service.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One app's settings, metrics, model and clock, and the thread that long work runs in.
+    """One app's settings, metrics, model, clock and store, and the thread of long work.
 
     One thread: more of them would only take turns at the interpreter, and make the event loop
     wait for each.
@@ -25,6 +26,7 @@ class State:
     models: ModelHolder
     clock: Callable[[], int]
     worker: ThreadPoolExecutor
+    store: Database
 
     def loaded(self) -> Loaded:
         """Return the model that serves now.

@@ -139,8 +139,13 @@ def train() -> int:
 def serve(host: str, port: int) -> int:
     """Serve until told to end."""
     command = [KEEPWELL, "serve", "--host", host, "--port", str(port)]
-    # A log line per probe would bury the answer; KEEPWELL_ACCESS_LOG=1 brings them back.
-    with child(command, {"KEEPWELL_ACCESS_LOG": "0", **os.environ}) as server:
+    models_dir = Path(os.environ.get("KEEPWELL_MODELS_DIR", "models"))
+    unless_set = {
+        # A log line per probe would bury the answer; KEEPWELL_ACCESS_LOG=1 brings them back.
+        "KEEPWELL_ACCESS_LOG": "0",
+        "KEEPWELL_STORE_URL": f"sqlite:///{models_dir.resolve().parent}/keepwell.db",
+    }
+    with child(command, {**unless_set, **os.environ}) as server:
         if not wait_until_ready(server, host, port):
             server.terminate()
             server.wait()

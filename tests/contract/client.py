@@ -41,6 +41,7 @@ class AppClient:
     ) -> None:
         self._runner.run(self._http.aclose())
         self._runner.close()
+        self.app.state.keepwell.store.close()
 
     def refresh(self) -> None:
         """Do what the poll does every two seconds."""

@@ -29,6 +29,8 @@ FOLDER = Path(__file__).parents[2] / "openapi" / "fixtures"
 REQUEST_ID = "example-1"
 KEPT_HEADERS = ("content-type", "x-request-id", "retry-after", "allow", "connection")
 HISTORY = EXAMPLE_EVENTS["events"]
+AWAY = "postgresql+psycopg://keepwell@127.0.0.1:1/keepwell"
+"""A store where nothing listens."""
 NOW_LAPSED = "2027-11-21T00:00:00Z"
 
 
@@ -87,6 +89,7 @@ EXCHANGES: dict[str, Exchange] = {
     "actions": Exchange("GET", "/v1/actions"),
     "live": Exchange("GET", "/health/live"),
     "ready": Exchange("GET", "/health/ready"),
+    "ready_without_store": Exchange("GET", "/health/ready", service="away"),
     "metrics": Exchange("GET", "/metrics", service="fresh"),
     "problem_malformed_json": _score('{"customer_id": "c-1042", }'),
     "problem_malformed_arrow": Exchange(
@@ -129,20 +132,26 @@ def _load_broken(path: Path) -> Loaded:
 @contextmanager
 def services(published: Path) -> Iterator[dict[str, AppClient]]:
     """Start one app in each state that the exchanges need."""
-    loaded = Settings(models_dir=published)
     with ExitStack() as stack:
-        own = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        own, stores = (Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in "12")
+
+        def settings(models_dir: Path, **more: Any) -> Settings:
+            url = f"sqlite:///{stores}/keepwell.db"
+            return Settings(models_dir=models_dir, **({"store_url": url} | more))
+
+        loaded = settings(published)
         bundle_with_own_columns(own)
-        yield {
+        clients = {
             "loaded": stack.enter_context(build(loaded)),
-            "own": stack.enter_context(build(Settings(models_dir=own))),
+            "own": stack.enter_context(build(settings(own))),
             "fresh": stack.enter_context(build(loaded)),
-            "narrow": stack.enter_context(
-                build(Settings(models_dir=published, max_body_bytes=1024))
-            ),
+            "narrow": stack.enter_context(build(settings(published, max_body_bytes=1024))),
             "broken": stack.enter_context(build(loaded, load=_load_broken)),
-            "empty": stack.enter_context(build(Settings(models_dir=published / "nothing"))),
+            "empty": stack.enter_context(build(settings(published / "nothing"))),
+            "away": stack.enter_context(build(settings(published, store_url=AWAY))),
         }
+        clients["loaded"].app.state.keepwell.store.prepare()
+        yield clients
 
 
 def call(client: AppClient, exchange: Exchange) -> httpx.Response:

@@ -52,11 +52,13 @@ def test_what_is_answered_is_in_the_catalogues(client: AppClient) -> None:
 
 
 def test_with_a_model_the_service_is_ready(client: AppClient) -> None:
+    client.app.state.keepwell.store.prepare()
     answer = client.get("/health/ready")
     assert answer.status_code == 200
     assert answer.json() == {
         "status": "ready",
         "model_version": client.get("/v1/model").json()["model_version"],
+        "store": "ready",
     }
 
 
