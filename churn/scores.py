@@ -9,6 +9,8 @@ from churn.actions import Action
 from churn.reasons import Reason
 
 STATUSES = ("scored", "lapsed", "insufficient_history")
+UNKNOWN = "unknown_customer"
+"""The status of a customer of whom nothing is stored."""
 BANDS = ("low", "medium", "high")
 
 

@@ -15,7 +15,7 @@ from churn.features import mask_absent_feeds
 from churn.matrix import SCORED, MatrixScorer, any_outside
 from churn.reasons import Direction, Reason, reasons
 from churn.rows import CustomerRow, Rows
-from churn.scores import BANDS, STATUSES, CustomerScore, MatrixScores, NextPurchase
+from churn.scores import BANDS, STATUSES, UNKNOWN, CustomerScore, MatrixScores, NextPurchase
 from churn.words import Language
 
 __all__ = ["BANDS", "STATUSES", "CustomerRow", "CustomerScore", "MatrixScores", "Scorer"]
@@ -73,6 +73,27 @@ class Scorer(MatrixScorer):
             found = self._block([rows[at] for at in places])
             scores.update(zip(places, found, strict=True))
         return [scores[at] for at in range(len(rows))]
+
+    def unknown(self, customer_id: str, as_of: int) -> CustomerScore:
+        """Answer for a customer of whom nothing is stored: no probability."""
+        return CustomerScore(
+            customer_id=customer_id,
+            status=UNKNOWN,
+            churn_probability=None,
+            interval=None,
+            risk_band=None,
+            risk_curve=(),
+            next_purchase=None,
+            horizon_days=self.bundle.manifest.horizon_days,
+            reasons=(),
+            action=None,
+            model_version=self.bundle.version,
+            as_of=as_of,
+            warnings=(),
+            features_missing=(),
+            features_out_of_range=(),
+            features_unseen=(),
+        )
 
     def risk_curve(self, curve: Floats) -> tuple[tuple[int, float], ...]:
         """Days and probability of no purchase until then, of one row of `MatrixScores.curve`."""

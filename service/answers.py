@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from churn.errors import RequestError
+from churn.rows import Rows
 from churn.scoring import CustomerRow, CustomerScore
 from service import instants
 from service.metrics import Metrics
@@ -62,22 +63,8 @@ class Scoring:
             The domain refuses a field.
         """
         started = time.perf_counter()
-        rows = self._loaded.scorer.rows
-        as_of = self.now if request.as_of is None else request.as_of
-        how: dict[str, Any] = {
-            "feeds": request.feeds,
-            "max_reasons": request.max_reasons,
-            "direction": request.direction,
-            "language": request.language,
-        }
         try:
-            if request.events is None:
-                return rows.of_features(request.customer_id, request.features or {}, as_of, **how)
-            return rows.of_events(
-                request.customer_id, request.events, as_of, own=request.features, **how
-            )
-        except RequestError as error:
-            raise invalid_field(str(error), root + error.pointer, error.code) from None
+            return customer_row(self._loaded.scorer.rows, request, self.now, root)
         finally:
             self.seconds += time.perf_counter() - started
 
@@ -112,33 +99,77 @@ class Scoring:
             metrics.feature_unseen[name].inc()
 
     def _body(self, score: CustomerScore) -> dict[str, Any]:
-        expected = score.next_purchase
-        return {
-            "customer_id": score.customer_id,
-            "status": score.status,
-            "churn_probability": score.churn_probability,
-            "probability_interval": score.interval
-            and {"low": score.interval[0], "high": score.interval[1]},
-            "risk_band": score.risk_band,
-            "horizon_days": score.horizon_days,
-            "risk_curve": [
-                {"days": days, "probability": probability} for days, probability in score.risk_curve
-            ],
-            "next_purchase": expected
-            and {
-                "median": _date(expected.median),
-                "earliest": _date(expected.earliest),
-                "latest": _date(expected.latest),
-            },
-            # Their fields are the contract's, which the tests see to.
-            "reasons": score.reasons,
-            "action": score.action,
-            "model_version": score.model_version,
-            "as_of": instants.text(score.as_of),
-            "scored_at": self._scored_at,
-            "request_id": self._request_id,
-            "warnings": score.warnings,
-        }
+        document = told(score)
+        warnings = document.pop("warnings")
+        document["scored_at"] = self._scored_at
+        document["request_id"] = self._request_id
+        document["warnings"] = warnings
+        return document
+
+
+def customer_row(rows: Rows, request: Checked, now: int, root: str = "") -> CustomerRow:
+    """Make a row of a request with `events` or `features`.
+
+    Parameters
+    ----------
+    rows : Rows
+        The model's.
+    request : Checked
+        A checked request.
+    now : int
+        `as_of` of a request without, microseconds since 1970-01-01 UTC.
+    root : str, optional
+        JSON pointer to the customer within the body, for problems.
+
+    Raises
+    ------
+    Problem
+        The domain refuses a field.
+    """
+    as_of = now if request.as_of is None else request.as_of
+    how: dict[str, Any] = {
+        "feeds": request.feeds,
+        "max_reasons": request.max_reasons,
+        "direction": request.direction,
+        "language": request.language,
+    }
+    try:
+        if request.events is None:
+            return rows.of_features(request.customer_id, request.features or {}, as_of, **how)
+        return rows.of_events(
+            request.customer_id, request.events, as_of, own=request.features, **how
+        )
+    except RequestError as error:
+        raise invalid_field(str(error), root + error.pointer, error.code) from None
+
+
+def told(score: CustomerScore) -> dict[str, Any]:
+    """What an answer tells of a customer, whoever asked and when."""
+    expected = score.next_purchase
+    return {
+        "customer_id": score.customer_id,
+        "status": score.status,
+        "churn_probability": score.churn_probability,
+        "probability_interval": score.interval
+        and {"low": score.interval[0], "high": score.interval[1]},
+        "risk_band": score.risk_band,
+        "horizon_days": score.horizon_days,
+        "risk_curve": [
+            {"days": days, "probability": probability} for days, probability in score.risk_curve
+        ],
+        "next_purchase": expected
+        and {
+            "median": _date(expected.median),
+            "earliest": _date(expected.earliest),
+            "latest": _date(expected.latest),
+        },
+        # Their fields are the contract's, which the tests see to.
+        "reasons": score.reasons,
+        "action": score.action,
+        "model_version": score.model_version,
+        "as_of": instants.text(score.as_of),
+        "warnings": score.warnings,
+    }
 
 
 def _date(instant: int | None) -> str | None:

@@ -90,7 +90,7 @@ class Rows:
 
         def row(index: int, line: bytes) -> CustomerRow:
             if len(line) > most:
-                raise _line_too_long(most)
+                raise line_too_long(most)
             return self._row(parse(line, FIELD_NAMES), "")
 
         rows = lines(raw, self._state.settings.max_batch_customers)
@@ -223,7 +223,8 @@ def lines(raw: bytes, most: int) -> list[bytes]:
     return raw.split(b"\n")
 
 
-def _line_too_long(limit: int) -> Problem:
+def line_too_long(limit: int) -> Problem:
+    """Make the problem of a line of more bytes than a customer may have."""
     return Problem(
         TOO_LARGE,
         f"The line is larger than {limit} bytes; send a shorter history.",

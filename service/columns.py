@@ -47,7 +47,11 @@ class Answers(NamedTuple):
 
 def score(scorer: Scorer, numbers: Floats, as_of: Integers, told: Told) -> Answers:
     """Score checked input columns, shape (n, n_inputs), as `Scorer.score_rows` does their rows."""
-    X = scorer.rows.settled(numbers)
+    return score_settled(scorer, scorer.rows.settled(numbers), as_of, told)
+
+
+def score_settled(scorer: Scorer, X: Floats, as_of: Integers, told: Told) -> Answers:
+    """Score the numbers of rows that `Scorer.rows` made; they are written to."""
     if told.feeds is not None:
         mask_absent_feeds(X, told.feeds)
     scores = scorer.score_matrix(X, feeds=told.feeds)

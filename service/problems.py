@@ -106,13 +106,17 @@ class Problem(Exception):
         request_id : str
             Under which the log has the request.
         """
+        document = self.told()
+        errors = document.pop("errors")
+        return {**document, "instance": instance, "request_id": request_id, "errors": errors}
+
+    def told(self) -> dict[str, Any]:
+        """The members of the document that do not depend on the request."""
         return {
             "type": self.kind.type,
             "title": self.kind.title,
             "status": self.kind.status,
             "detail": self.detail,
-            "instance": instance,
-            "request_id": request_id,
             "errors": [error._asdict() for error in self.errors[:MAX_ERRORS]],
         }
 

@@ -69,7 +69,12 @@ _OTHER = _Fault("invalid", "is not valid")
 
 
 def score_request(
-    value: Any, *, max_events: int, feature_names: Set[str], root: str = ""
+    value: Any,
+    *,
+    max_events: int,
+    feature_names: Set[str],
+    root: str = "",
+    has_store: bool = False,
 ) -> Checked:
     """Check one customer of a request.
 
@@ -83,6 +88,8 @@ def score_request(
         Features that the loaded model knows.
     root : str, optional
         JSON pointer to the customer within the body.
+    has_store : bool, optional
+        Whether a customer may come without `events` and `features`.
 
     Raises
     ------
@@ -99,7 +106,7 @@ def score_request(
                 "too_many",
             )
     request = quick(value) or _judged(value, root, feature_names)
-    if request.events is None and request.features is None:
+    if request.events is None and request.features is None and not has_store:
         raise Problem(
             HISTORY_UNAVAILABLE,
             f"{root or 'The body'} has neither `events` nor `features`, and stored history is not "

@@ -9,10 +9,10 @@ raises `JobFailed`; what `read` raises passes through, and a later call goes on 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 from churn.errors import KeepwellError
-from churn.events import EventLog
+from churn.history import History
 from churn.reasons import Direction
 from churn.words import Language
 
@@ -90,22 +90,20 @@ class Finished:
 
 
 class Removed(NamedTuple):
-    """What erasing a customer from finished results took away, and what the results are now."""
+    """How many rows erasing a customer took from finished results, and what these are now."""
 
     rows: int
-    sha256: str
-    size: int
+    results: Finished
 
 
-class Stored(Protocol):
-    """One customer's stored events."""
+class Limits(NamedTuple):
+    """What one customer of a list may have: bytes of a line or record, and events."""
 
-    def log(self, upto: int | None = None) -> EventLog:
-        """The events that came with the first `upto` writes to the store; all by default."""
-        ...
+    line_bytes: int = 1 << 20
+    events: int = 10_000
 
 
-Read = Callable[[Sequence[str]], Mapping[str, Stored]]
+Read = Callable[[Sequence[str]], Mapping[str, History]]
 """Reads the stored events of many customers at once; unknown customers are left out."""
 
 KeepGoing = Callable[[int], bool]

@@ -1,0 +1,51 @@
+"""The columns of a table of customers, known by name: of a CSV file or a Parquet file."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from churn.inputs import Input, Inputs
+from service.jobs.job import JobFailed
+from service.validation import nearest
+
+CUSTOMER, AS_OF, EVENTS = "customer_id", "as_of", "events"
+_OTHERS = (CUSTOMER, AS_OF, EVENTS)
+
+
+class Known(NamedTuple):
+    """Where each column of a table is; `features` are in the table's order."""
+
+    names: list[str]
+    features: list[tuple[int, str, Input]]
+    customer: int
+    as_of: int | None
+    events: int | None
+
+
+def known_columns(names: Sequence[str], inputs: Inputs) -> Known:
+    """Find out what each column is.
+
+    Raises
+    ------
+    JobFailed
+        A name is not known or there twice, or `customer_id` is missing; the message never holds
+        a name that is not known.
+    """
+    if len(set(names)) != len(names):
+        raise JobFailed("two columns of the input have the same name; send each once")
+    known = [*_OTHERS, *inputs.schema.names]
+    features = []
+    for at, name in enumerate(names):
+        found = inputs.find(name)
+        if found is not None:
+            features.append((at, name, found))
+        elif name not in _OTHERS:
+            near = nearest(name, known)
+            hint = f"did you mean `{near}`?" if near else "GET /v1/model lists the features"
+            raise JobFailed(f"column {at + 1} of the input is not known; {hint}")
+    if CUSTOMER not in names:
+        raise JobFailed(
+            f"the input has no column `{CUSTOMER}`; its columns must be named, and separated by "
+            "commas if it is CSV"
+        )
+    places = {name: at for at, name in enumerate(names)}
+    return Known(list(names), features, places[CUSTOMER], places.get(AS_OF), places.get(EVENTS))

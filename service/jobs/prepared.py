@@ -1,0 +1,195 @@
+"""From what was sent to numbers that can be scored, and to what is wrong with the rest."""
+
+import logging
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from churn.compiled import Floats, Integers
+from churn.errors import RequestError
+from churn.history import History
+from churn.scoring import CustomerRow
+from service import logs
+from service.answers import customer_row
+from service.columns import Told
+from service.jobs.job import Job, Limits, Read
+from service.jobs.sent import Row, Table
+from service.models import Loaded
+from service.problems import INTERNAL_ERROR, Problem, invalid_field
+from service.quick import Checked
+from service.schemas import LONGEST_IDENTIFIER
+from service.validation import score_request
+
+_PINNED = ("max_reasons", "direction", "language")
+
+_log = logging.getLogger(f"{logs.ROOT}.jobs")
+
+
+class Block(NamedTuple):
+    """Rows of a chunk that are scored together, for they are told in the same way.
+
+    `places` has their positions in the chunk, the rest is as in `service.jobs.sent.Table`.
+    """
+
+    places: Integers
+    customer_id: list[str]
+    as_of: Integers
+    numbers: Floats
+    told: Told
+    warnings: list[tuple[str, ...]]
+
+    def rows(self) -> list[CustomerRow]:
+        """As rows that `Scorer.score_rows` takes."""
+        told = self.told
+        return [
+            CustomerRow(
+                customer_id, numbers, as_of, told.feeds, told.max_reasons, told.direction,
+                told.language, warnings, (),
+            )
+            for customer_id, numbers, as_of, warnings in zip(
+                self.customer_id, self.numbers, self.as_of.tolist(), self.warnings, strict=True
+            )
+        ]  # fmt: skip
+
+
+class Prepared(NamedTuple):
+    """A chunk of `n` rows, ready to be scored.
+
+    `unknown` and `refused` say by position whose rows have no numbers, as of when, and why.
+    """
+
+    n: int
+    blocks: list[Block]
+    unknown: dict[int, tuple[str, int]]
+    refused: dict[int, tuple[str | None, Problem]]
+
+
+def of_table(table: Table) -> Prepared:
+    """Prepare checked columns."""
+    places = np.arange(len(table.customer_id))
+    return Prepared(len(places), [Block(places, *table)], {}, {})
+
+
+def of_rows(rows: list[Row], job: Job, loaded: Loaded, read: Read, limits: Limits) -> Prepared:
+    """Prepare rows; each is refused by itself, and stored histories are read at once.
+
+    Parameters
+    ----------
+    rows : list of Row
+        As sent.
+    job : Job
+        Says what is not said by a row.
+    loaded : Loaded
+        The model.
+    read : callable
+        Reads stored histories.
+    limits : Limits
+        What a customer may have.
+    """
+    maker = _Maker(job, loaded, limits)
+    for place, row in enumerate(rows):
+        maker.check(place, row)
+    stored = {checked.customer_id for checked in maker.stored.values()}
+    found = read(sorted(stored)) if stored else {}
+    for place, checked in maker.stored.items():
+        maker.from_store(place, checked, found)
+    return Prepared(len(rows), _blocks(maker.ready), maker.unknown, maker.refused)
+
+
+class _Maker:
+    """Makes the rows of one chunk."""
+
+    def __init__(self, job: Job, loaded: Loaded, limits: Limits) -> None:
+        self.ready: dict[int, CustomerRow] = {}
+        self.stored: dict[int, Checked] = {}
+        self.unknown: dict[int, tuple[str, int]] = {}
+        self.refused: dict[int, tuple[str | None, Problem]] = {}
+        self._job = job
+        self._rows = loaded.scorer.rows
+        self._most_events = limits.events
+        # A table has a column for every feature of the catalogue, a line only the model's.
+        lines = job.input_format == "ndjson"
+        self._names: Collection[str] = (
+            loaded.feature_names if lines else frozenset(loaded.scorer.schema.names)
+        )
+
+    def check(self, place: int, row: Row) -> None:
+        try:
+            if row.problem is not None:
+                raise row.problem
+            checked = self._checked(row.value)
+            if checked.events is None and checked.features is None:
+                self.stored[place] = checked
+            else:
+                self.ready[place] = customer_row(self._rows, checked, self._job.as_of)
+        except Problem as problem:
+            self._refuse(place, row, problem)
+        except Exception as error:
+            _log.error("row failed", exc_info=error, extra={"fields": {"job": self._job.job_id}})
+            self._refuse(place, row, Problem(INTERNAL_ERROR, "The service failed at this row."))
+
+    def _checked(self, value: Any) -> Checked:
+        checked = score_request(
+            value,
+            max_events=self._most_events,
+            feature_names=frozenset(self._names),
+            has_store=True,
+        )
+        unsaid = {name: getattr(self._job, name) for name in _PINNED if name not in value}
+        return checked._replace(**unsaid)
+
+    def _refuse(self, place: int, row: Row, problem: Problem) -> None:
+        if row.line is not None:
+            detail = f"Line {row.line}: {problem.detail}"
+            problem = Problem(problem.kind, detail, problem.errors)
+        self.refused[place] = identifier(row.value), problem
+
+    def from_store(self, place: int, checked: Checked, found: Mapping[str, History]) -> None:
+        job = self._job
+        as_of = job.as_of if checked.as_of is None else checked.as_of
+        history = found.get(checked.customer_id)
+        if history is None or not history.seen_by(job.received):
+            self.unknown[place] = checked.customer_id, as_of
+            return
+        try:
+            self.ready[place] = self._rows.of_history(
+                checked.customer_id,
+                history,
+                as_of,
+                upto=job.received,
+                feeds=checked.feeds,
+                max_reasons=checked.max_reasons,
+                direction=checked.direction,
+                language=checked.language,
+            )
+        except RequestError as error:
+            problem = invalid_field(str(error), error.pointer, error.code)
+            self.refused[place] = checked.customer_id, problem
+
+
+def _blocks(ready: Mapping[int, CustomerRow]) -> list[Block]:
+    together: dict[Told, list[int]] = {}
+    for place in sorted(ready):
+        row = ready[place]
+        told = Told(row.max_reasons, row.direction, row.language, row.feeds)
+        together.setdefault(told, []).append(place)
+    return [
+        Block(
+            np.array(places),
+            [ready[place].customer_id for place in places],
+            np.array([ready[place].as_of for place in places], dtype=np.int64),
+            np.array([ready[place].numbers for place in places]),
+            told,
+            [ready[place].warnings for place in places],
+        )
+        for told, places in together.items()
+    ]
+
+
+def identifier(value: Any) -> str | None:
+    """The customer of a row that may be wrong, if it can be told."""
+    given = value.get("customer_id") if isinstance(value, dict) else None
+    if isinstance(given, str) and 0 < len(given) <= LONGEST_IDENTIFIER and given.isprintable():
+        return given
+    return None
