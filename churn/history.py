@@ -67,7 +67,7 @@ class History:
         held: dict[str, Any] = {
             name: column
             for name, column in zip(Event._fields, self._columns, strict=True)
-            if name in ("occurred_at", "kind") or any(value is not None for value in column)
+            if name in ("occurred_at", "kind") or column.count(None) < len(column)
         }
         one = len(set(self._received)) == 1
         held[_RECEIVED] = self._received[0] if one else self._received
@@ -125,6 +125,8 @@ class History:
         added : list of bool, as long as `events`
             False for an event that changes nothing.
         """
+        if not events:
+            return self, []
         if self._plainly_new(events):
             return self._with(events, received), [True] * len(events)
         kept = self._kept()
@@ -163,14 +165,15 @@ class History:
 
     def _with(self, events: Sequence[Event], received: int) -> "History":
         """Put events whose moments are their own into their places."""
-        columns = [list(column) for column in self._columns]
-        numbers = list(self._received)
+        columns, numbers = self._columns, self._received
         for event in events:
+            values = [event.occurred_at, event.kind.code, *event[2:]]
             at = bisect_left(columns[0], event.occurred_at)
-            for column, value in zip(columns, event, strict=True):
-                column.insert(at, value)
-            columns[1][at] = event.kind.code
-            numbers.insert(at, received)
+            columns = [
+                [*column[:at], value, *column[at:]]
+                for column, value in zip(columns, values, strict=True)
+            ]
+            numbers = [*numbers[:at], received, *numbers[at:]]
         return History(columns, numbers, self._repeats)
 
     def _kept(self, upto: int | None = None) -> list[tuple[Event, int]]:

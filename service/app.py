@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import contract, info_routes, instants, models, scoring_routes
+from service import contract, events_routes, info_routes, instants, models, scoring_routes
 from service.context import RequestContext, request_id, route_template
 from service.direct import Direct, Service
 from service.metrics import Metrics
@@ -31,6 +31,7 @@ from service.state import State, count_failure, state_of
 from service.store import watch
 from service.store.database import Database
 from service.store.errors import StoreTooNew, StoreUnavailable
+from service.store.histories import Histories
 
 
 def create_app(
@@ -59,8 +60,19 @@ def create_app(
     metrics = Metrics()
     holder = ModelHolder(settings.models_dir, metrics, load)
     worker = ThreadPoolExecutor(1, thread_name_prefix="keepwell-worker")
+    writer = ThreadPoolExecutor(1, thread_name_prefix="keepwell-writer")
     store = Database(settings.store_url)
-    state = State(settings, metrics, holder, clock, worker, store)
+    state = State(
+        settings=settings,
+        metrics=metrics,
+        models=holder,
+        clock=clock,
+        worker=worker,
+        store=store,
+        histories=Histories(store),
+        writer=writer,
+        ingesting=asyncio.Semaphore(settings.max_ingest_waiting),
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -75,6 +87,7 @@ def create_app(
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
             worker.shutdown(wait=False)
+            await asyncio.to_thread(writer.shutdown)  # what was taken is finished
             await asyncio.to_thread(store.close)
 
     app = Service(
@@ -103,9 +116,10 @@ def create_app(
     app.add_middleware(context)
     app.direct = {
         path: context(Direct(path, endpoint, metrics))
-        for path, endpoint in scoring_routes.direct(state).items()
+        for path, endpoint in (scoring_routes.direct(state) | events_routes.direct(state)).items()
     }
     app.include_router(scoring_routes.router)
+    app.include_router(events_routes.router)
     app.include_router(info_routes.router)
     contract.install(app)
     return app

@@ -30,7 +30,7 @@ from service.problems import (
     internal_error,
 )
 from service.state import State, count_failure
-from service.validation import FIELD_NAMES, batch_customers, check_count, score_request
+from service.validation import FIELD_NAMES, batch_items, check_count, score_request
 
 BLOCK_ROWS = 1000
 
@@ -99,7 +99,7 @@ class Rows:
     def of_document(self, raw: bytes) -> bytes:
         """Answer a JSON body with one document."""
         document = parse(raw, FIELD_NAMES)
-        customers = batch_customers(document)
+        customers = batch_items(document)
         root = "" if isinstance(document, list) else "/customers"
         check_count(len(customers), self._state.settings.max_batch_customers)
         results = self._each(
@@ -208,7 +208,7 @@ def parse(raw: bytes, known_keys: frozenset[str]) -> Any:
         raise Problem(MALFORMED_JSON, str(error), (FieldError("", error.code),)) from None
 
 
-def lines(raw: bytes, most: int) -> list[bytes]:
+def lines(raw: bytes, most: int, name: str = "customers") -> list[bytes]:
     """Split an NDJSON body into its lines; a line break at the end opens no further line.
 
     Raises
@@ -219,7 +219,7 @@ def lines(raw: bytes, most: int) -> list[bytes]:
     raw = raw.rstrip(b" \t\r").removesuffix(b"\n")
     if not raw:
         return []
-    check_count(raw.count(b"\n") + 1, most)
+    check_count(raw.count(b"\n") + 1, most, name)
     return raw.split(b"\n")
 
 

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service import body, problems
-from service.responses import Problem, RowProblem, Score
-from service.schemas import BatchRequest, ScoreRequest
+from service.responses import KeptEvent, Problem, RefusedEvent, RowProblem, Score
+from service.schemas import BatchRequest, CustomerEvent, EventsRequest, ScoreRequest
 
 TITLE = "Keepwell"
 DESCRIPTION = "Which customers are about to leave, why, and what is worth doing about it."
@@ -150,6 +150,46 @@ def batch_responses() -> dict[int | str, dict[str, Any]]:
     }
 
 
+def events_body() -> dict[str, Any]:
+    """Declare the body of `POST /v1/events`."""
+    events = {"type": "array", "items": _ref(CustomerEvent)}
+    sent = [{"customer_id": "c-1042", **event} for event in EXAMPLE_EVENTS["events"]]
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                body.JSON: {
+                    "schema": {"anyOf": [_ref(EventsRequest), events]},
+                    "examples": {"events": {"value": {"events": sent}}},
+                },
+                body.NDJSON: {
+                    "schema": {
+                        "type": "string",
+                        "description": "One event per line, each a `CustomerEvent`.",
+                    }
+                },
+            },
+        }
+    }
+
+
+def events_responses() -> dict[int | str, dict[str, Any]]:
+    """Declare the NDJSON answer of `POST /v1/events`; the JSON one is the route's model."""
+    return {
+        200: {
+            "description": "What became of each event, in input order",
+            "content": {
+                body.NDJSON: {
+                    "schema": {
+                        "type": "string",
+                        "description": "One `KeptEvent` or `RefusedEvent` per line of the request.",
+                    }
+                }
+            },
+        }
+    }
+
+
 def metrics_responses() -> dict[int | str, dict[str, Any]]:
     """Declare the answer of `GET /metrics`."""
     return {
@@ -176,10 +216,17 @@ def _document(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     _, requests = models_json_schema(
-        [(ScoreRequest, "validation"), (BatchRequest, "validation")], ref_template=REF + "{model}"
+        [
+            (model, "validation")
+            for model in (ScoreRequest, BatchRequest, CustomerEvent, EventsRequest)
+        ],
+        ref_template=REF + "{model}",
     )
     _, answers = models_json_schema(
-        [(Problem, "serialization"), (RowProblem, "serialization"), (Score, "serialization")],
+        [
+            (model, "serialization")
+            for model in (Problem, RowProblem, Score, KeptEvent, RefusedEvent)
+        ],
         ref_template=REF + "{model}",
     )
     schemas = document["components"]["schemas"]

@@ -25,11 +25,13 @@ class Reply(NamedTuple):
 
     content: bytes
     media_type: str
-    model_version: str
+    model_version: str | None = None
 
     def response(self) -> Response:
         """The same as the framework's response."""
-        headers = {"Content-Type": self.media_type, MODEL_VERSION_HEADER: self.model_version}
+        headers = {"Content-Type": self.media_type}
+        if self.model_version is not None:
+            headers[MODEL_VERSION_HEADER] = self.model_version
         return Response(self.content, headers=headers)
 
 
@@ -69,8 +71,9 @@ class Direct:
         headers = [
             (b"content-type", media_type.encode()),
             (b"content-length", b"%d" % len(content)),
-            (MODEL_VERSION, version.encode()),
         ]
+        if version is not None:
+            headers.append((MODEL_VERSION, version.encode()))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 

@@ -85,6 +85,10 @@ class Metrics:
         self.validation_failures = counter(
             "validation_failures", "Requests or rows refused.", "code"
         )
+        self.events_ingested = counter(
+            "events_ingested", "Events sent to be kept.", "kind", "outcome"
+        )
+        self.requests_shed = counter("requests_shed", "Requests refused for the load.", "reason")
         self.feature_missing = counter(
             "feature_missing", "Scored customers without the feature.", "feature"
         )

@@ -43,6 +43,7 @@ TOO_LARGE = Kind("too-large", 413, "The request is too large")
 UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body is in another format")
 INVALID_FIELD = Kind("invalid-field", 422, "A field is wrong")
 HISTORY_UNAVAILABLE = Kind("history-unavailable", 422, "There is nothing to score from")
+OVERLOADED = Kind("overloaded", 429, "Too much is waiting already")
 INTERNAL_ERROR = Kind("internal-error", 500, "The service failed")
 MODEL_UNAVAILABLE = Kind("model-unavailable", 503, "No model is loaded")
 STORE_UNAVAILABLE = Kind("store-unavailable", 503, "The store cannot be used now")
@@ -56,8 +57,10 @@ KINDS: tuple[Kind, ...] = (
     UNSUPPORTED_MEDIA_TYPE,
     INVALID_FIELD,
     HISTORY_UNAVAILABLE,
+    OVERLOADED,
     INTERNAL_ERROR,
     MODEL_UNAVAILABLE,
+    STORE_UNAVAILABLE,
 )
 
 

@@ -128,6 +128,29 @@ class BatchAnswer(_Exact):
     results: list[Score | RowProblem]
 
 
+class KeptEvent(_Exact):
+    """An event that was kept, or was known already."""
+
+    status: Literal["accepted", "duplicate"]
+
+
+class RefusedEvent(_Exact):
+    """An event that was not kept."""
+
+    status: Literal["refused"]
+    error: RowProblem
+
+
+class EventsAnswer(_Exact):
+    """What became of each event, in input order. What was accepted is on disk."""
+
+    accepted: int
+    duplicates: int
+    refused: int
+    request_id: str
+    rows: list[KeptEvent | RefusedEvent]
+
+
 class Model(_Exact):
     """The loaded model."""
 

@@ -91,6 +91,20 @@ class EventInput(_Strict):
     ] = None
 
 
+class CustomerEvent(EventInput):
+    """One event and whose it is."""
+
+    customer_id: Annotated[
+        Identifier, Field(description="Opaque; never a name, an e-mail or a phone number.")
+    ]
+
+
+class EventsRequest(_Strict):
+    """Events to keep, of any customers, in any order."""
+
+    events: list[CustomerEvent]
+
+
 class ScoreRequest(_Strict):
     """One customer: the events of the observation window, ready features, or both.
 

@@ -47,6 +47,18 @@ class Settings(BaseSettings):
     max_events: int = Field(
         default=10_000, ge=1, le=1_000_000, description="Most events of one customer."
     )
+    max_ingest_events: int = Field(
+        default=10_000, ge=1, le=100_000, description="Most events in one body of them."
+    )
+    max_ingest_body_bytes: int = Field(
+        default=16 << 20, ge=1024, description="Largest body of events, bytes."
+    )
+    max_ingest_waiting: int = Field(
+        default=8, ge=1, le=1000, description="Bodies of events that may wait to be written."
+    )
+    clock_allowance_seconds: int = Field(
+        default=300, ge=0, le=86_400, description="How far in the future an event may lie."
+    )
     shutdown_seconds: int = Field(
         default=30, ge=1, le=3600, description="How long open requests may finish after SIGTERM."
     )

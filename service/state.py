@@ -1,5 +1,6 @@
 """What the endpoints of one app share."""
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,14 +12,16 @@ from service.models import Loaded, ModelHolder
 from service.problems import MODEL_UNAVAILABLE, Problem
 from service.settings import Settings
 from service.store.database import Database
+from service.store.histories import Histories
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One app's settings, metrics, model, clock and store, and the thread of long work.
+    """One app's settings, metrics, model, clock and store, and the threads of long work.
 
-    One thread: more of them would only take turns at the interpreter, and make the event loop
-    wait for each.
+    One thread scores (`worker`): more of them would only take turns at the interpreter, and make
+    the event loop wait for each. One writes (`writer`), as the store has one writer at a time;
+    `ingesting` bounds how many bodies wait for it.
     """
 
     settings: Settings
@@ -27,6 +30,9 @@ class State:
     clock: Callable[[], int]
     worker: ThreadPoolExecutor
     store: Database
+    histories: Histories
+    writer: ThreadPoolExecutor
+    ingesting: asyncio.Semaphore
 
     def loaded(self) -> Loaded:
         """Return the model that serves now.

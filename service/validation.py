@@ -21,8 +21,8 @@ from service.problems import (
     Problem,
     invalid_field,
 )
-from service.quick import MONEY_KINDS, Checked, quick
-from service.schemas import BatchRequest, EventInput, ScoreRequest
+from service.quick import MONEY_KINDS, Checked, quick, quick_event
+from service.schemas import CustomerEvent, EventInput, ScoreRequest
 
 FIELD_NAMES = frozenset(ScoreRequest.model_fields) | set(EventInput.model_fields) | {"customers"}
 
@@ -118,12 +118,37 @@ def score_request(
     return request
 
 
+def customer_event(value: Any, root: str = "") -> tuple[str, Event]:
+    """Check one event that names its customer.
+
+    Parameters
+    ----------
+    value : object
+        Parsed JSON.
+    root : str, optional
+        JSON pointer to the event within the body.
+
+    Raises
+    ------
+    Problem
+        A field is wrong.
+    """
+    found = quick_event(value)
+    if found is not None:
+        return found
+    try:
+        item = CustomerEvent.model_validate(value)
+    except ValidationError as error:
+        raise _problem(error, root, fields=CustomerEvent.model_fields) from None
+    return item.customer_id, _to_event(item, root)
+
+
 def _judged(value: Any, root: str, feature_names: Set[str]) -> Checked:
     """What the schema makes of a customer."""
     try:
         request = ScoreRequest.model_validate(value)
     except ValidationError as error:
-        raise _problem(error, root, feature_names) from None
+        raise _problem(error, root, feature_names=feature_names) from None
     return Checked(
         request.customer_id,
         request.as_of,
@@ -137,25 +162,27 @@ def _judged(value: Any, root: str, feature_names: Set[str]) -> Checked:
 
 
 def _to_events(inputs: Iterable[EventInput], root: str) -> list[Event]:
-    """Turn a request's events into the domain's.
+    """Turn a request's events into the domain's."""
+    return [_to_event(item, f"{root}/events/{position}") for position, item in enumerate(inputs)]
+
+
+def _to_event(item: EventInput, root: str) -> Event:
+    """Turn an event into the domain's.
 
     Raises
     ------
     Problem
         A purchase, return or cancellation has an amount that is not above 0.
     """
-    events = []
-    for position, item in enumerate(inputs):
-        if item.amount is not None and item.amount <= 0 and item.kind in MONEY_KINDS:
-            pointer = f"{root}/events/{position}/amount"
-            raise invalid_field(
-                f"{pointer} must be above 0: money is positive, and `kind` says which way it "
-                "went. Leave it out if unknown.",
-                pointer,
-                "not_positive",
-            )
-        events.append(Event(*(getattr(item, name) for name in Event._fields)))
-    return events
+    if item.amount is not None and item.amount <= 0 and item.kind in MONEY_KINDS:
+        pointer = f"{root}/amount"
+        raise invalid_field(
+            f"{pointer} must be above 0: money is positive, and `kind` says which way it "
+            "went. Leave it out if unknown.",
+            pointer,
+            "not_positive",
+        )
+    return Event(*(getattr(item, name) for name in Event._fields))
 
 
 def nearest(name: str, known: Collection[str]) -> str | None:
@@ -179,12 +206,18 @@ def _unknown_features(features: Collection[str], feature_names: Set[str], root: 
     )
 
 
-def _problem(error: ValidationError, root: str, feature_names: Set[str]) -> Problem:
+def _problem(
+    error: ValidationError,
+    root: str,
+    *,
+    feature_names: Set[str] = frozenset(),
+    fields: Collection[str] = ScoreRequest.model_fields,
+) -> Problem:
     details = _once_each(error.errors(include_input=False, include_url=False))
     known = FIELD_NAMES | set(feature_names)
     errors, sentences = [], []
     for detail in details[:MAX_ERRORS]:
-        fault, sentence = _describe(detail)
+        fault, sentence = _describe(detail, fields)
         pointer = root + _pointer(detail["loc"], known)
         errors.append(FieldError(pointer, fault))
         sentences.append(f"{pointer or 'The body'} {sentence}")
@@ -202,15 +235,16 @@ def _once_each(details: list[ErrorDetails]) -> list[ErrorDetails]:
     return list(kept.values())
 
 
-def _describe(detail: ErrorDetails) -> tuple[str, str]:
+def _describe(detail: ErrorDetails, fields: Collection[str]) -> tuple[str, str]:
     if detail["type"] == "extra_forbidden":
-        return "unknown_field", _unknown_field(detail["loc"])
+        return "unknown_field", _unknown_field(detail["loc"], fields)
     fault = _FAULTS.get(detail["type"], _OTHER)
     return fault.code, fault.sentence.format(**detail.get("ctx", {})) + "."
 
 
-def _unknown_field(location: tuple[int | str, ...]) -> str:
-    fields = EventInput.model_fields if "events" in location[:-1] else ScoreRequest.model_fields
+def _unknown_field(location: tuple[int | str, ...], fields: Collection[str]) -> str:
+    if "events" in location[:-1]:
+        fields = EventInput.model_fields
     near = nearest(str(location[-1]), fields)
     if near:
         return f"has a field that is not known; did you mean `{near}`?"
@@ -231,8 +265,15 @@ def _more(count: int) -> str:
     return f" {count - 1} more are wrong." if count > 1 else ""
 
 
-def batch_customers(value: Any) -> list[Any]:
-    """Take the customers, not yet checked, out of `{"customers": [...]}` or a plain array.
+def batch_items(value: Any, name: str = "customers") -> list[Any]:
+    """Take the rows, not yet checked, out of `{"customers": [...]}` or a plain array.
+
+    Parameters
+    ----------
+    value : object
+        Parsed JSON.
+    name : str, optional
+        The object's only member.
 
     Raises
     ------
@@ -242,25 +283,24 @@ def batch_customers(value: Any) -> list[Any]:
     if isinstance(value, list):
         return value
     if isinstance(value, dict):
-        for name in value:
-            if name not in BatchRequest.model_fields:
-                raise invalid_field(
-                    "The body has a field that is not known; a batch has only `customers`.",
-                    "",
-                    "unknown_field",
-                )
-        customers = value.get("customers")
-        if isinstance(customers, list):
-            return customers
-        if "customers" in value:
-            raise invalid_field("/customers must be an array.", "/customers", "not_an_array")
+        if value.keys() - {name}:
+            raise invalid_field(
+                f"The body has a field that is not known; a batch has only `{name}`.",
+                "",
+                "unknown_field",
+            )
+        items = value.get(name)
+        if isinstance(items, list):
+            return items
+        if name in value:
+            raise invalid_field(f"/{name} must be an array.", f"/{name}", "not_an_array")
     raise invalid_field(
-        'The body must be {"customers": [...]} or an array of customers.', "", "not_a_batch"
+        f'The body must be {{"{name}": [...]}} or an array of {name}.', "", "not_a_batch"
     )
 
 
-def check_count(count: int, most: int) -> None:
-    """Refuse a batch of too many customers.
+def check_count(count: int, most: int, name: str = "customers") -> None:
+    """Refuse a batch of too many rows.
 
     Raises
     ------
@@ -270,6 +310,6 @@ def check_count(count: int, most: int) -> None:
     if count > most:
         raise Problem(
             TOO_LARGE,
-            f"A batch has at most {most} customers; split the list.",
-            (FieldError("", "too_many_customers"),),
+            f"A batch has at most {most} {name}; split the list.",
+            (FieldError("", f"too_many_{name}"),),
         )

@@ -8,14 +8,13 @@ from sqlalchemy import Connection, delete, select
 
 from churn.events import FEED_KINDS, Event, Feed, Kind
 from churn.history import History
+from service.store import pieces
 from service.store.database import Database
 from service.store.tables import counters, histories, watermarks
 from service.store.tombstones import buried
 from service.store.upsert import upsert
 
 RECEIVED = "received"
-AT_ONCE = 500
-"""Customers that one query asks for."""
 
 _FEED_OF: dict[Kind, Feed] = {kind: feed for feed, kinds in FEED_KINDS.items() for kind in kinds}
 
@@ -123,17 +122,13 @@ class Histories:
 
 def put(connection: Connection, changed: Mapping[str, History]) -> None:
     """Write histories, whole; customers in the order of their ids."""
-    rows = [
-        {
-            "customer_id": customer_id,
-            "events": history.encode(),
-            "first_at": history.first_at,
-            "last_at": history.last_at,
-            "n_events": len(history),
-        }
-        for customer_id, history in sorted(changed.items())
-    ]
-    upsert(connection, histories, rows, keys=("customer_id",))
+    pieces.write(
+        connection,
+        [
+            (who, history.encode(), history.first_at, history.last_at, len(history))
+            for who, history in sorted(changed.items())
+        ],
+    )
 
 
 def erase(connection: Connection, customer_id: str) -> int:
@@ -172,14 +167,5 @@ def _number(connection: Connection) -> int:
 
 
 def _read(connection: Connection, customer_ids: Iterable[str]) -> dict[str, History]:
-    found: dict[str, History] = {}
-    asked = list(customer_ids)
-    for at in range(0, len(asked), AT_ONCE):
-        some = asked[at : at + AT_ONCE]
-        rows = connection.execute(
-            select(histories.c.customer_id, histories.c.events).where(
-                histories.c.customer_id.in_(some)
-            )
-        )
-        found.update((row.customer_id, History.decode(row.events)) for row in rows)
-    return found
+    found = pieces.read(connection, list(customer_ids))
+    return {customer_id: History.decode(events) for customer_id, events in found}

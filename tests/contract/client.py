@@ -24,6 +24,7 @@ class AppClient:
 
     def __init__(self, app: FastAPI) -> None:
         self.app = app
+        self._store = app.state.keepwell.store
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
@@ -41,7 +42,7 @@ class AppClient:
     ) -> None:
         self._runner.run(self._http.aclose())
         self._runner.close()
-        self.app.state.keepwell.store.close()
+        self._store.close()
 
     def refresh(self) -> None:
         """Do what the poll does every two seconds."""

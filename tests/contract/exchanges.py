@@ -3,6 +3,7 @@
 ``python -m tests.contract.exchanges`` writes `openapi/fixtures/` anew.
 """
 
+import asyncio
 import json
 import logging
 import sys
@@ -62,6 +63,9 @@ def _score(body: Any, **more: Any) -> Exchange:
 
 _NDJSON = {"content-type": "application/x-ndjson"}
 _WRONG = {"customer_id": "c-1043", "events": [{**HISTORY[0], "amount": "61"}]}
+_SENT = [{"customer_id": "c-1042", **event} for event in HISTORY]
+_WRONG_EVENT = {"customer_id": "c-1043", "occurred_at": "2026-10-02", "kind": "purchase"}
+_LATER = {"customer_id": "c-1043", "occurred_at": "2027-10-02T00:00:00Z", "kind": "visit"}
 _ALL_FEATURES = dict.fromkeys(FEATURE_NAMES, 1.0) | {"days_since_last_purchase": 41.0}
 
 EXCHANGES: dict[str, Exchange] = {
@@ -84,6 +88,11 @@ EXCHANGES: dict[str, Exchange] = {
     "score_own_columns": _score(
         EXAMPLE_EVENTS | {"features": {"plan": "platinum", "support_calls": 7}}, service="own"
     ),
+    "events_json": Exchange("POST", "/v1/events", {"events": [*_SENT, _WRONG_EVENT, _LATER]}),
+    "events_ndjson": Exchange(
+        "POST", "/v1/events", "".join(f"{json.dumps(one)}\n" for one in (*_SENT, _WRONG_EVENT)),
+        _NDJSON,
+    ),
     "model": Exchange("GET", "/v1/model"),
     "reasons": Exchange("GET", "/v1/reasons"),
     "actions": Exchange("GET", "/v1/actions"),
@@ -104,6 +113,8 @@ EXCHANGES: dict[str, Exchange] = {
     "problem_invalid_field": _score(_WRONG),
     "problem_unknown_feature": _score({"customer_id": "c-1042", "features": {"purchase_30d": 1}}),
     "problem_history_unavailable": _score({"customer_id": "c-1042"}),
+    "problem_overloaded": Exchange("POST", "/v1/events", _SENT, service="busy"),
+    "problem_store_unavailable": Exchange("POST", "/v1/events", _SENT, service="away"),
     "problem_internal_error": _score(EXAMPLE_EVENTS, service="broken"),
     "problem_model_unavailable": _score(EXAMPLE_EVENTS, service="empty"),
     "problem_not_ready": Exchange("GET", "/health/ready", service="empty"),
@@ -147,10 +158,12 @@ def services(published: Path) -> Iterator[dict[str, AppClient]]:
             "fresh": stack.enter_context(build(loaded)),
             "narrow": stack.enter_context(build(settings(published, max_body_bytes=1024))),
             "broken": stack.enter_context(build(loaded, load=_load_broken)),
+            "busy": stack.enter_context(build(settings(published, max_ingest_waiting=1))),
             "empty": stack.enter_context(build(settings(published / "nothing"))),
             "away": stack.enter_context(build(settings(published, store_url=AWAY))),
         }
         clients["loaded"].app.state.keepwell.store.prepare()
+        asyncio.run(clients["busy"].app.state.keepwell.ingesting.acquire())
         yield clients
 
 

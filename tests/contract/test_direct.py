@@ -11,7 +11,7 @@ from starlette.routing import Mount
 from service.settings import Settings
 from tests.contract.client import AppClient, build, customer
 
-PATHS = ("/score", "/v1/score", "/v1/score/batch")
+PATHS = ("/score", "/v1/score", "/v1/score/batch", "/v1/events")
 BODIES = (b"[]", b"{", b"{}", json.dumps(customer()).encode(), json.dumps([customer()]).encode())
 KEPT = ("content-type", "x-model-version", "x-request-id", "cache-control", "content-length")
 

@@ -31,6 +31,12 @@ def fixture(name: str) -> dict[str, Any]:
     return loaded
 
 
+NDJSON_ROWS = {
+    "/v1/score/batch": ("Score", "RowProblem"),
+    "/v1/events": ("KeptEvent", "RefusedEvent"),
+}
+
+
 def conform(value: Any, schema: dict[str, Any]) -> None:
     """Hold a value against a schema of the contract."""
     whole = {**schema, "components": CONTRACT["components"]}
@@ -48,7 +54,8 @@ def check_against_contract(kept: dict[str, Any]) -> None:
     media_type = response["headers"]["content-type"].split(";")[0]
     conform(response["body"], declared[media_type]["schema"])
     if media_type == "application/x-ndjson":
-        row = {"anyOf": [{"$ref": f"#/components/schemas/{n}"} for n in ("Score", "RowProblem")]}
+        names = NDJSON_ROWS[request["path"]]
+        row = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]}
         for line in response["body"].splitlines():
             conform(json.loads(line), row)
 

@@ -100,6 +100,16 @@ def test_what_is_erased_is_gone_and_stays_out(database: Database, histories: His
     assert histories.read(["a"])["a"].events() == [purchase(11)]
 
 
+def test_somebody_of_whom_all_is_from_before_the_erasure_is_not_stored(
+    database: Database, histories: Histories
+) -> None:
+    with database.writing() as connection:
+        bury(connection, "a", 10 * DAY)
+    assert histories.append([("a", purchase(1)), ("a", purchase(2))], 0) == [ERASED, ERASED]
+    assert histories.read(["a"]) == {}
+    assert histories.received() == 0
+
+
 def test_a_tombstone_does_not_name_the_customer(database: Database) -> None:
     with database.writing() as connection:
         bury(connection, "c-1042", 5)
