@@ -37,7 +37,7 @@ class Server:
 
     def __init__(self, settings: Sequence[str] = (), *, durable: bool = False) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="keepwell-postgresql-"))
-        self._account = _account()
+        self._account = other_account()
         self._programs = _programs()
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count()
@@ -45,6 +45,13 @@ class Server:
         careless = () if durable else ("fsync=off", "full_page_writes=off")
         self._settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", *careless]
         self._settings += settings
+        try:
+            self._make_cluster()
+        except BaseException:
+            self.remove()
+            raise
+
+    def _make_cluster(self) -> None:
         password = self._folder / "password"
         password.write_text(PASSWORD)
         if self._account is not None:
@@ -166,7 +173,8 @@ def _usual_places() -> list[str]:
     return sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
 
 
-def _account() -> pwd.struct_passwd | None:
+def other_account() -> pwd.struct_passwd | None:
+    """Return an account without privileges for root to be; None for anybody else."""
     if os.geteuid() != 0:
         return None
     names = {account.pw_name: account for account in pwd.getpwall()}

@@ -13,9 +13,8 @@ from contextlib import AbstractContextManager, contextmanager
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.store import engine as engines
 from service.store import faults, migrate
-from service.store.engine import LOCK_SECONDS, Dialect
+from service.store.engine import LOCK_SECONDS, Dialect, Pool, parse
 from service.store.errors import StoreTooNew, StoreUnavailable
 from service.store.migrations import HEAD
 
@@ -49,12 +48,11 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        dialect, parsed = engines.parse(url)
+        dialect, parsed = parse(url)
         self.dialect: Dialect = dialect
         self.shown = parsed.render_as_string(hide_password=True)
         self.available = False
-        self._engine = engines.make(dialect, parsed)
-        self._views = engines.Views.of(dialect, self._engine)
+        self._pool = Pool(dialect, parsed)
         self._writer = threading.Lock()
         self._preparing = threading.Lock()
         self._failure: tuple[float, str] | None = None
@@ -124,11 +122,11 @@ class Database:
 
     def close(self) -> None:
         """Close the connections that nobody uses; the others as they are given back."""
-        self._engine.dispose()
+        self._pool.close()
 
     @contextmanager
     def _reading(self, single: bool = False) -> Iterator[Connection]:
-        with self._connected(self._views.single if single else self._views.snapshot) as connection:
+        with self._connected(self._pool.single if single else self._pool.snapshot) as connection:
             if self.dialect == "sqlite" and not single:
                 connection.exec_driver_sql("BEGIN")
             yield connection
@@ -141,7 +139,7 @@ class Database:
                 f"{LOCK_SECONDS} s; try again"
             )
         try:
-            with self._connected(self._views.latest) as connection:
+            with self._connected(self._pool.latest) as connection:
                 if self.dialect == "sqlite":
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
                 else:
@@ -185,14 +183,14 @@ class Database:
         """Look at the store afresh with the next use if this error says that it has changed."""
         if faults.spoils_connections(error):
             self.available = False
-            self._engine.dispose()
+            self._pool.renew()
 
     def _keep_a_log(self) -> None:
         """Let readers and the writer not wait for each other: WAL, which the file remembers."""
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
             try:
-                with self._connected(self._views.single) as connection:
+                with self._connected(self._pool.single) as connection:
                     connection.exec_driver_sql("PRAGMA journal_mode=WAL")
                 return
             except StoreUnavailable:

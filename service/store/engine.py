@@ -3,11 +3,11 @@
 import os
 import sqlite3
 import time
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal
 
 import sqlalchemy
 from sqlalchemy import URL, Engine, event
-from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, InvalidatePoolError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from service.store.errors import BadStoreUrl
@@ -17,6 +17,8 @@ Dialect = Literal["sqlite", "postgresql"]
 LOCK_SECONDS = 5
 """How long to wait for another writer."""
 STATEMENT_SECONDS = 15
+GONE_SECONDS = 10
+"""How long the network may not deliver before a connection counts as lost."""
 CONNECT_SECONDS = 3
 IDLE_SECONDS = 5
 """A PostgreSQL connection idle for longer is asked whether it still lives before it is used."""
@@ -47,69 +49,75 @@ def parse(url: str) -> tuple[Dialect, URL]:
     raise BadStoreUrl(f"{shown}: {parsed.drivername} is not supported; write {_EXAMPLES}")
 
 
-def make(dialect: Dialect, url: URL) -> Engine:
-    """Make a pool of connections; none is opened yet.
+class Pool:
+    """The open connections of one store, for the three ways in which they are used.
+
+    Parameters
+    ----------
+    dialect : {"sqlite", "postgresql"}
+        Which database it is.
+    url : URL
+        Where it is; nothing is opened yet.
+
+    Attributes
+    ----------
+    snapshot, single, latest : Engine
+        For transactions that read, for single statements, and for transactions that write.
 
     Raises
     ------
     BadStoreUrl
-        The driver is not installed, or does not know an option of the URL.
+        The driver is not installed.
     """
-    return _sqlite(url) if dialect == "sqlite" else _postgresql(url)
 
-
-class Views(NamedTuple):
-    """One pool of connections, for the three ways in which they are used."""
-
-    snapshot: Engine
-    single: Engine
-    latest: Engine
-
-    @classmethod
-    def of(cls, dialect: Dialect, engine: Engine) -> Self:
-        """Make the views of a pool."""
+    def __init__(self, dialect: Dialect, url: URL) -> None:
+        self._round = 0
         if dialect == "sqlite":
-            return cls(engine, engine, engine)
-        options = engine.execution_options
-        return cls(
-            snapshot=options(isolation_level="REPEATABLE READ", postgresql_readonly=True),
-            single=options(isolation_level="AUTOCOMMIT"),
-            # What was committed while waiting for the lock must be seen.
-            latest=options(isolation_level="READ COMMITTED"),
+            self.snapshot = self.single = self.latest = self._engine = self._sqlite(url)
+            return
+        self._engine = _postgresql(url)
+        options = self._engine.execution_options
+        self.snapshot = options(isolation_level="REPEATABLE READ")
+        self.single = options(isolation_level="AUTOCOMMIT")
+        # What was committed while waiting for the lock must be seen.
+        self.latest = options(isolation_level="READ COMMITTED")
+
+    def renew(self) -> None:
+        """Use no connection that was opened before: each is closed when it would be used next."""
+        self._round += 1
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        self._engine.dispose()
+
+    def _sqlite(self, url: URL) -> Engine:
+        path = os.path.abspath(url.database or "")
+        engine = sqlalchemy.create_engine(
+            url,
+            # Transactions are begun and ended by us alone.
+            connect_args={"isolation_level": None, "timeout": LOCK_SECONDS},
+            **_sizes(),
         )
 
+        @event.listens_for(engine, "do_connect")
+        def make_folder(*_: object) -> None:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
 
-def _sqlite(url: URL) -> Engine:
-    path = os.path.abspath(url.database or "")
-    engine = sqlalchemy.create_engine(
-        url,
-        # Transactions are begun and ended by us alone.
-        connect_args={"isolation_level": None, "timeout": LOCK_SECONDS},
-        pool_size=MOST_CONNECTIONS,
-        max_overflow=0,
-        pool_timeout=LOCK_SECONDS,
-        hide_parameters=True,
-    )
+        @event.listens_for(engine, "connect")
+        def configure(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+            connection.execute("PRAGMA synchronous=FULL")  # acknowledged means durable
+            connection.execute("PRAGMA secure_delete=ON")  # erased means overwritten
+            connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute("PRAGMA schema_version")  # makes the file, or finds it corrupt
+            entry.info["opened"] = (self._round, _identity(path))
 
-    @event.listens_for(engine, "do_connect")
-    def make_folder(*_: object) -> None:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        @event.listens_for(engine, "checkout")
+        def check(connection: sqlite3.Connection, entry: ConnectionPoolEntry, _: object) -> None:
+            # A file put in its place, such as a backup: writes to the old one would be lost.
+            if entry.info["opened"] != (self._round, _identity(path)):
+                raise DisconnectionError
 
-    @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
-        connection.execute("PRAGMA synchronous=FULL")  # acknowledged means durable
-        connection.execute("PRAGMA secure_delete=ON")  # erased means overwritten
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA schema_version")  # makes the file, or finds it corrupt
-        entry.info["file"] = _identity(path)
-
-    @event.listens_for(engine, "checkout")
-    def check(connection: sqlite3.Connection, entry: ConnectionPoolEntry, _: object) -> None:
-        # A file put in its place, such as a backup: writes to the old one would be lost.
-        if entry.info["file"] != _identity(path):
-            raise InvalidatePoolError
-
-    return engine
+        return engine
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -118,6 +126,15 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _sizes() -> dict[str, Any]:
+    return {
+        "pool_size": MOST_CONNECTIONS,
+        "max_overflow": 0,
+        "pool_timeout": LOCK_SECONDS,
+        "hide_parameters": True,
+    }
 
 
 def _postgresql(url: URL) -> Engine:
@@ -133,17 +150,14 @@ def _postgresql(url: URL) -> Engine:
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
-        "tcp_user_timeout": STATEMENT_SECONDS * 1000,
+        "tcp_user_timeout": GONE_SECONDS * 1000,
         "options": " ".join(f"-c {name}={seconds}s" for name, seconds in server.items()),
     }
     try:
         engine = sqlalchemy.create_engine(
             url,
             connect_args={name: value for name, value in client.items() if name not in url.query},
-            pool_size=MOST_CONNECTIONS,
-            max_overflow=0,
-            pool_timeout=LOCK_SECONDS,
-            hide_parameters=True,
+            **_sizes(),
         )
     except (ImportError, NoSuchModuleError):
         shown = url.render_as_string(hide_password=True)

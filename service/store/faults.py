@@ -55,7 +55,7 @@ _CONNECTING = {
     "resolve host|translate host|name or service": "no such host; check its name",
     "refused": "nothing listens there; start the server, or check host and port",
     "No such file": "nothing listens on that socket; start the server, or check its path",
-    "timeout|timed out": "the server does not answer; check host, port and firewall",
+    "timeout expired|timed out": "the server does not answer; check host, port and firewall",
 }
 
 _READ_ONLY = "it takes no writes: {}; what is stored can still be read"
