@@ -2,8 +2,9 @@
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -107,6 +108,19 @@ class Inputs:
         known = row.tolist()
         return tuple(name for name, at in self._expected(feeds) if known[at] != known[at])
 
+    def missing_each(
+        self, numbers: NDArray[np.float64], feeds: frozenset[Feed] | None
+    ) -> list[tuple[str, ...]]:
+        """What `missing` gives for each of n rows; rows that lack the same share one tuple."""
+        expected = self._expected(feeds)
+        lacks = np.isnan(numbers[:, [at for _, at in expected]])
+        _, first, whose = np.unique(
+            np.packbits(lacks, axis=1), axis=0, return_index=True, return_inverse=True
+        )
+        names = [name for name, _ in expected]
+        sets = [tuple(compress(names, lacks[at].tolist())) for at in first.tolist()]
+        return [sets[at] for at in whose.ravel().tolist()]
+
     def missing_counts(
         self, numbers: NDArray[np.float64], feeds: frozenset[Feed] | None
     ) -> dict[str, int]:
@@ -119,7 +133,7 @@ class Inputs:
         """The columns of the user's own that are not known."""
         return tuple(name for name, at in self._own if math.isnan(row[at]))
 
-    def unused(self, named: Mapping[str, Raw]) -> list[str]:
+    def unused(self, named: Collection[str]) -> list[str]:
         """Known names that this model does not use."""
         if self._unused.isdisjoint(named):
             return []

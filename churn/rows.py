@@ -1,6 +1,6 @@
 """From what a caller sends of one customer to a row that can be scored."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -211,16 +211,35 @@ class Rows:
         """
         numbers = self.inputs.row(named)
         missing = self.inputs.missing(numbers, feeds)
-        warnings = _missing(missing)
-        ignored = self.inputs.unused(named)
-        if ignored:
-            warnings += (f"features that this model does not use: {', '.join(ignored)}",)
+        warnings = _missing(missing) + self._unused(named)
         too_few = np.count_nonzero(numbers == numbers) < self._minimum_features
         if too_few and self._schema.loop:
             numbers[_SILENCE] = np.nan  # too little to say anything
         return CustomerRow(
             customer_id, numbers, as_of, feeds, max_reasons, direction, language, warnings, missing
         )
+
+    def warnings(
+        self,
+        numbers: NDArray[np.float64],
+        names: Collection[str],
+        feeds: frozenset[Feed] | None = None,
+    ) -> list[tuple[str, ...]]:
+        """What `of_features` says of n rows of checked input columns with these names.
+
+        Parameters
+        ----------
+        numbers : ndarray of float64, shape (n, n_inputs)
+            As they were given, not settled yet.
+        names : collection of str
+            The columns that were given.
+        feeds : frozenset of Feed, optional
+            As in `CustomerRow`.
+        """
+        unused = self._unused(names)
+        lacking = self.inputs.missing_each(numbers, feeds)
+        told = {missing: _missing(missing) + unused for missing in set(lacking)}
+        return [told[missing] for missing in lacking]
 
     def settled(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
         """Checked input columns of n customers, shape (n, n_inputs), as `of_features` leaves them.
@@ -232,6 +251,10 @@ class Rows:
             known = np.count_nonzero(out == out, axis=1)
             out[known < self._minimum_features, _SILENCE] = np.nan
         return out
+
+    def _unused(self, named: Collection[str]) -> tuple[str, ...]:
+        ignored = self.inputs.unused(named)
+        return (f"features that this model does not use: {', '.join(ignored)}",) if ignored else ()
 
 
 def _missing(names: Sequence[str]) -> tuple[str, ...]:

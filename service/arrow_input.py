@@ -4,26 +4,21 @@ As strict as the JSON form: nothing is coerced but whole numbers to floats, unkn
 errors, null is missing and NaN is refused. A fault of one value is a fault of the stream.
 """
 
-import re
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from churn.columns import Column
-from churn.events import LARGEST_NUMBER, Feed
+from churn.events import Feed
 from churn.inputs import Input, Inputs
 from churn.reasons import MAX_REASONS
-from service import instants
+from service.arrow_columns import codes_of, identifiers, instants_of, is_text, numbers_of
 from service.arrow_messages import RECORDS, SCHEMA, BadStream, Message, messages
 from service.columns import Told
 from service.problems import MALFORMED_ARROW, FieldError, Problem, invalid_field
 from service.schemas import (
     DEFAULT_REASONS,
-    LONGEST_IDENTIFIER,
-    LONGEST_LABEL,
-    NO_CONTROL_CHARACTERS,
 )
 from service.validation import check_count, nearest
 
@@ -31,7 +26,6 @@ OPTIONS = "keepwell."
 """What a key of the schema's metadata begins with, if it is for us."""
 
 _CUSTOMER, _AS_OF = "customer_id", "as_of"
-_CONTROL = re.compile(NO_CONTROL_CHARACTERS)
 
 
 class Columns(NamedTuple):
@@ -85,13 +79,13 @@ def read(stream: bytes, inputs: Inputs, *, now: int, most: int) -> Columns:
     numbers = np.full((len(table), len(inputs.schema)), np.nan)
     for (name, found), column in zip(wanted, columns, strict=True):
         if name == _CUSTOMER:
-            customer_id = _identifiers(column)
+            customer_id = identifiers(_CUSTOMER, column)
         elif found is None:
-            as_of = _instants(column, now)
+            as_of = instants_of(_AS_OF, column, now)
         elif found.own is not None and found.is_text:
-            numbers[:, found.at] = _codes(name, found.own, column)
+            numbers[:, found.at] = codes_of(name, found.own, column)
         else:
-            numbers[:, found.at] = _numbers(name, column, found.may_be_negative)
+            numbers[:, found.at] = numbers_of(name, column, found.may_be_negative)
     return Columns(customer_id, as_of, numbers, _told(schema.metadata or {}))
 
 
@@ -142,7 +136,7 @@ def _wanted(schema: Any, inputs: Inputs) -> list[tuple[str, Input | None]]:
                     "no_offset",
                 )
         elif name == _CUSTOMER or (found is not None and found.is_text):
-            if not _is_text(kind):
+            if not is_text(kind):
                 raise invalid_field(
                     f"Column `{name}` must hold strings, dictionary-encoded or not.",
                     f"/{name}",
@@ -164,103 +158,6 @@ def _wanted(schema: Any, inputs: Inputs) -> list[tuple[str, Input | None]]:
             )
         wanted.append((name, found))
     return wanted
-
-
-def _is_text(kind: Any) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _coded(name: str, column: Any, longest: int) -> tuple[list[str], NDArray[np.int64]]:
-    """Distinct texts and the position of each row's among them, -1 where there is none."""
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    indices = column.indices.cast(pa.int64()).fill_null(-1).to_numpy()
-    # Entries that no row has are nobody's, and may be many: they are not even looked at.
-    used = np.unique(indices[indices >= 0])
-    texts = column.dictionary.take(pa.array(used)).to_pylist()
-    codes = np.where(indices < 0, -1, np.searchsorted(used, indices))
-    for at, text in enumerate(texts):
-        fault = _text_fault(text, longest)
-        if fault is not None:
-            code, sentence = fault
-            row = int(np.flatnonzero(codes == at)[0])
-            raise invalid_field(f"Column `{name}`, row {row}: {sentence}", f"/{name}/{row}", code)
-    return texts, codes
-
-
-def _text_fault(text: str | None, longest: int) -> tuple[str, str] | None:
-    if text is None:
-        return "required", "a dictionary's entry is null; make the row null instead."
-    if not text:
-        return "empty", "must not be empty."
-    if len(text) > longest:
-        return "too_long", f"must have at most {longest} characters."
-    if not text.isprintable() and not _CONTROL.fullmatch(text):
-        return "control_character", "must not hold control characters."
-    return None
-
-
-def _identifiers(column: Any) -> list[str]:
-    texts, codes = _coded(_CUSTOMER, column, LONGEST_IDENTIFIER)
-    missing = np.flatnonzero(codes < 0)
-    if len(missing):
-        raise invalid_field(
-            f"Column `{_CUSTOMER}`, row {missing[0]}: is required.",
-            f"/{_CUSTOMER}/{missing[0]}",
-            "required",
-        )
-    return [texts[code] for code in codes.tolist()]
-
-
-def _instants(column: Any, now: int) -> NDArray[np.int64]:
-    whole = column.cast(pa.int64()).fill_null(0).to_numpy()
-    per_second = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[column.type.unit]
-    seconds = whole // per_second
-    earliest, latest = instants.EARLIEST // 1_000_000, instants.LATEST // 1_000_000
-    known = np.asarray(column.is_valid())
-    outside = np.flatnonzero(known & ((seconds < earliest) | (seconds >= latest)))
-    if len(outside):
-        raise invalid_field(
-            f"Column `{_AS_OF}`, row {outside[0]}: must lie in the years 1900 to 2199.",
-            f"/{_AS_OF}/{outside[0]}",
-            "out_of_range",
-        )
-    within = (whole - seconds * per_second) * 1_000_000 // per_second
-    return np.where(known, seconds * 1_000_000 + within, now)
-
-
-def _codes(name: str, own: Column, column: Any) -> NDArray[np.float64]:
-    texts, codes = _coded(name, column, LONGEST_LABEL)
-    known = np.array([*(own.encode(text) for text in texts), np.nan])
-    found: NDArray[np.float64] = known[codes]  # of -1: the last, which is missing
-    return found
-
-
-def _numbers(name: str, column: Any, may_be_negative: bool) -> NDArray[np.float64]:
-    numbers = np.asarray(
-        column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64
-    )
-    known = np.asarray(column.is_valid())
-    with np.errstate(invalid="ignore"):
-        faults = (
-            ("not_finite", ~np.isfinite(numbers), "must be finite; send null where unknown."),
-            ("too_big", numbers > LARGEST_NUMBER, f"must be at most {LARGEST_NUMBER:g}."),
-            ("too_small", numbers < -LARGEST_NUMBER, f"must be at least {-LARGEST_NUMBER:g}."),
-            (
-                "too_small",
-                (numbers < 0.0) & (not may_be_negative),
-                "must be at least 0; send null where unknown.",
-            ),
-        )
-    for code, wrong, sentence in faults:
-        rows = np.flatnonzero(wrong & known)
-        if len(rows):
-            raise invalid_field(
-                f"Column `{name}`, row {rows[0]}: {sentence}", f"/{name}/{rows[0]}", code
-            )
-    return np.where(known, numbers, np.nan)
 
 
 def _told(metadata: dict[bytes, bytes]) -> Told:

@@ -76,9 +76,26 @@ def write(
     metadata : dict of str to str
         What is the same for all rows.
     """
+    columns = columns_of(scorer, customer_id, as_of, answers, [()] * len(as_of))
+    schema = SCHEMA.with_metadata(metadata)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(pa.record_batch(columns, schema=schema))
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def columns_of(
+    scorer: Scorer,
+    customer_id: Sequence[str],
+    as_of: Integers,
+    answers: Answers,
+    warnings: Sequence[Sequence[str]],
+) -> list[Any]:
+    """The columns of `SCHEMA` for n customers, of whose rows `warnings` are known already."""
     scores = answers.scores
     none = scores.band < 0
-    columns = [
+    return [
         pa.array(customer_id, pa.string()),
         _named(scores.status, STATUSES),
         pa.array(scores.probability, mask=none),
@@ -89,14 +106,8 @@ def write(
         _reasons(answers.reasons, scorer.schema.families),
         _action(answers.action),
         pa.array(as_of, pa.timestamp("us", tz="UTC")),
-        _warnings(answers.unseen, len(none)),
+        _warnings(answers.unseen, warnings),
     ]
-    schema = SCHEMA.with_metadata(metadata)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, schema) as writer:
-        writer.write_batch(pa.record_batch(columns, schema=schema))
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
 
 
 def _named(codes: Any, names: Sequence[str]) -> Any:
@@ -185,12 +196,10 @@ def _action(codes: Any) -> Any:
     return _struct(_ACTION, [_texts(known, at), _texts(channels, at)], at == len(CATALOGUE))
 
 
-def _warnings(unseen: dict[str, Booleans], n: int) -> Any:
-    texts: list[str] = []
-    counts = np.zeros(n, dtype=np.int64)
+def _warnings(unseen: dict[str, Booleans], known: Sequence[Sequence[str]]) -> Any:
+    lists = [list(row) for row in known]
     if any(rows.any() for rows in unseen.values()):
         for row in np.flatnonzero(np.any(list(unseen.values()), axis=0)).tolist():
             names = [name for name, rows in unseen.items() if rows[row]]
-            texts.append(f"categories not seen in training: {', '.join(names)}")
-            counts[row] = 1
-    return _lists(counts, pa.array(texts, pa.string()))
+            lists[row].append(f"categories not seen in training: {', '.join(names)}")
+    return pa.array(lists, pa.list_(pa.string()))

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from churn.inputs import Inputs
 from service import batch
 from service.jobs.job import JobFailed, Limits
-from service.jobs.named_columns import AS_OF, CUSTOMER, EVENTS, Known, known_columns
+from service.jobs.named_columns import CUSTOMER, EVENTS, Known, customer, known_columns
 from service.jobs.sent import Chunk, Place, Row
 from service.problems import INVALID_FIELD, FieldError, Problem, invalid_field
 from service.validation import FIELD_NAMES
@@ -194,7 +194,7 @@ class CsvReader:
             )
             return Row(None, fault, line)
         try:
-            return Row(customer(cells, columns), None, line)
+            return Row(from_cells(cells, columns), None, line)
         except Problem as problem:
             return Row({CUSTOMER: cells[columns.customer]}, problem, line)
 
@@ -202,7 +202,7 @@ class CsvReader:
 _BLANK = Row(None)
 
 
-def customer(cells: list[str], columns: Known) -> dict[str, Any]:
+def from_cells(cells: list[str], columns: Known) -> dict[str, Any]:
     """A customer as in a batch.
 
     Raises
@@ -210,19 +210,13 @@ def customer(cells: list[str], columns: Known) -> dict[str, Any]:
     Problem
         A number or the events cannot be read.
     """
-    value: dict[str, Any] = {CUSTOMER: cells[columns.customer]}
-    if columns.as_of is not None and cells[columns.as_of]:
-        value[AS_OF] = cells[columns.as_of]
-    events = "" if columns.events is None else cells[columns.events]
-    if events:
-        value[EVENTS] = _events(events)
+    as_of = None if columns.as_of is None else cells[columns.as_of] or None
+    events = None if columns.events is None else _events(cells[columns.events])
     features: dict[str, float | str | None] = {}
     for at, name, found in columns.features:
         cell = cells[at]
         if not cell:
-            # Beside events, a feature that is not there need not be explained away.
-            if not events:
-                features[name] = None
+            features[name] = None
         elif found.is_text:
             features[name] = cell
         elif _NUMBER.fullmatch(cell):
@@ -234,12 +228,12 @@ def customer(cells: list[str], columns: Known) -> dict[str, Any]:
                 f"/features/{name}",
                 "not_a_number",
             )
-    if columns.features and (features or not events):
-        value["features"] = features
-    return value
+    return customer(columns, cells[columns.customer], as_of, events, features)
 
 
 def _events(cell: str) -> Any:
+    if not cell:
+        return None
     try:
         return batch.parse(cell.encode(), FIELD_NAMES)
     except Problem as problem:

@@ -1,7 +1,7 @@
 """The columns of a table of customers, known by name: of a CSV file or a Parquet file."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from churn.inputs import Input, Inputs
 from service.jobs.job import JobFailed
@@ -49,3 +49,32 @@ def known_columns(names: Sequence[str], inputs: Inputs) -> Known:
         )
     places = {name: at for at, name in enumerate(names)}
     return Known(list(names), features, places[CUSTOMER], places.get(AS_OF), places.get(EVENTS))
+
+
+def customer(
+    columns: Known, customer_id: Any, as_of: Any, events: Any, cells: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A customer as in a batch, from a row of a table.
+
+    Parameters
+    ----------
+    columns : Known
+        The table's.
+    customer_id, as_of, events : object
+        As in a batch, None where there is none.
+    cells : mapping of str to object
+        The features, None where unknown.
+    """
+    value: dict[str, Any] = {CUSTOMER: customer_id}
+    if as_of is not None:
+        value[AS_OF] = as_of
+    if events is None:
+        if columns.features:
+            value["features"] = dict(cells)
+        return value
+    value[EVENTS] = events
+    # Beside events stand only columns of the user's own; a feature that is not given is none.
+    given = {name: cell for name, cell in cells.items() if cell is not None}
+    if given:
+        value["features"] = given
+    return value
