@@ -1,7 +1,7 @@
 """`python -m benchmarks [name ...]`: run them, print the tables, write docs/benchmarks.md.
 
-Without a name all are run but `large`, which takes some 20 minutes, and `serving`, which takes some
-15 and needs wrk.
+Without a name all are run but `large`, which takes some 20 minutes, `serving`, which takes some 15
+and needs wrk, and `soak`, which takes some 20.
 """
 
 import sys
@@ -10,7 +10,7 @@ from importlib import import_module
 from benchmarks.report import Result, keep
 
 NAMES = ("customer", "kernel", "features", "bulk", "threads", "whole")
-ONLY_BY_NAME = ("large", "serving")
+ONLY_BY_NAME = ("large", "serving", "soak")
 
 
 def main(chosen: list[str]) -> int:
