@@ -8,6 +8,7 @@ The client is a loop of our own rather than wrk, so that each answer's status is
 number of requests is exact; what is measured is memory, not time.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -90,23 +91,24 @@ def soak(
     found = [_memory(up.process.pid, 0)]
     done = 0
     while done < most and time.perf_counter() < until:
-        connections = [
-            socket.create_connection(("127.0.0.1", up.port), PATIENCE) for _ in range(CONNECTIONS)
-        ]
-        opened = done
-        while done < most and done < opened + RECONNECT_EVERY:
-            waiting = []
-            for connection in connections[: most - done]:
-                one = next(asked)
-                connection.sendall(one.request)
-                waiting.append((connection, one))
-            for connection, one in waiting:
-                _check(_answer(connection), one)
-            done += len(waiting)
-            if done * samples >= most * len(found):
-                found.append(_memory(up.process.pid, done))
-        for connection in connections:
-            connection.close()
+        with contextlib.ExitStack() as open_ones:
+            address = ("127.0.0.1", up.port)
+            connections = [
+                open_ones.enter_context(socket.create_connection(address, PATIENCE))
+                for _ in range(CONNECTIONS)
+            ]
+            opened = done
+            while done < most and done < opened + RECONNECT_EVERY:
+                waiting = []
+                for connection in connections[: most - done]:
+                    one = next(asked)
+                    connection.sendall(one.request)
+                    waiting.append((connection, one))
+                for connection, one in waiting:
+                    _check(_answer(connection), one)
+                done += len(waiting)
+                if done * samples >= most * len(found):
+                    found.append(_memory(up.process.pid, done))
     return found
 
 
@@ -186,7 +188,7 @@ def _numbered(customer: dict[str, Any]) -> bytes:
             return {name: numbered(one) for name, one in value.items()}
         if isinstance(value, list):
             return [numbered(one) for one in value]
-        return f"#{value:.6f}@#" if isinstance(value, float) else value
+        return f"#{value:.6f}@7#" if isinstance(value, float) else value
 
     unlike = {**numbered(customer), "customer_id": "c-@"}
     text = json.dumps(unlike, separators=(",", ":"))

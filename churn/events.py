@@ -5,10 +5,9 @@ One table, whatever the source: who (`customer_id`), when (`occurred_at`, `known
 order, so that a sum over a customer's events gives the same bits whoever computes it.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -100,8 +99,7 @@ class Event(NamedTuple):
     known_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EventLog:
+class EventLog(NamedTuple):
     """Events of many customers as flat arrays, sorted by (customer, time, kind, order, ...).
 
     Attributes
@@ -150,9 +148,13 @@ def canonical(events: Iterable[Event]) -> list[Event]:
     A repeat has the `event_id` of another event or, where neither has one, the same content. The
     first to be known is kept: what is sent again later changes nothing that was known before.
     """
-    kept: list[Event] = []
-    for run in _runs(sorted(events, key=_moment)):
-        kept.extend(run if len(run) == 1 else _distinct(sorted(run, key=sort_key)))
+    given = list(events)
+    if len({event[0] for event in given}) == len(given):
+        kept = sorted(given, key=itemgetter(0))
+    else:
+        kept = []
+        for run in _runs(sorted(given, key=_moment)):
+            kept.extend(run if len(run) == 1 else _distinct(sorted(run, key=sort_key)))
     named = [at for at, event in enumerate(kept) if event.event_id is not None]
     first: dict[str | None, int] = {}
     for at in named:
@@ -195,24 +197,15 @@ def columnar(customer_id: str, columns: Sequence[Sequence[Any]]) -> EventLog:
     whole = np.array(
         [time, known_at, _codes(order), _codes(case), _codes(category)], dtype=np.int64
     )
-    nan = math.nan
-    numbers = (amount, value, quantity, discount)
-    real = np.array(
-        [[nan if x is None else x for x in column] for column in numbers], dtype=np.float64
-    )
+    real = np.array([amount, value, quantity, discount], dtype=np.float64)  # None becomes NaN
     return EventLog(
-        customer_ids=np.array([customer_id], dtype=object),
-        offsets=np.array([0, len(time)], dtype=np.int64),
-        time=whole[0],
-        known_at=whole[1],
-        kind=np.array(kind, dtype=np.int8),
-        amount=real[0],
-        value=real[1],
-        quantity=real[2],
-        discount=real[3],
-        order=whole[2],
-        case=whole[3],
-        category=whole[4],
+        np.array([customer_id], dtype=object),
+        np.array([0, len(time)], dtype=np.int64),
+        whole[0],
+        whole[1],
+        np.array(kind, dtype=np.int8),
+        *real,
+        *whole[2:],
     )
 
 
@@ -261,6 +254,8 @@ def sort_key(event: Event) -> tuple[object, ...]:
     )
 
 
-def _codes(names: Iterable[str | None]) -> list[int]:
+def _codes(names: Sequence[str | None]) -> list[int]:
+    if names.count(None) == len(names):
+        return [-1] * len(names)
     codes: dict[str | None, int] = {None: -1}
     return [codes.setdefault(name, len(codes) - 1) for name in names]

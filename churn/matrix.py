@@ -42,15 +42,10 @@ class MatrixScorer:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self.schema = schema = bundle.model.schema
+        self.schema = bundle.model.schema
         manifest = bundle.manifest
         self.settings = FeatureSettings(manifest.observation_window_days, manifest.horizon_days)
         self.feeds = frozenset(manifest.feeds)
-        self.coded = tuple(
-            schema.first_extra + at
-            for at, column in enumerate(schema.extras)
-            if column.kind == "categorical"
-        )
         # Requests repeat a few sets of feeds; which families these silence is found once.
         self._absent = lru_cache(maxsize=256)(self._absent_with)
 
@@ -75,7 +70,7 @@ class MatrixScorer:
         known = self._masked(X, feeds)
         status = self._status(known)
         is_scored = status == SCORED
-        if is_scored.all():
+        if np.count_nonzero(is_scored) == len(known):
             return MatrixScores(status, *self._scored(known, feeds, contributions))
         found = self._scored(known[is_scored], feeds, contributions)
 
@@ -97,7 +92,9 @@ class MatrixScorer:
 
     def unseen(self, X: Floats) -> dict[str, int]:
         """How many of n rows have a category that training did not meet, by name of the column."""
-        counts = {self.schema.names[at]: int((X[:, at] == UNSEEN).sum()) for at in self.coded}
+        counts = {
+            self.schema.names[at]: int((X[:, at] == UNSEEN).sum()) for at in self.schema.coded
+        }
         return {name: n for name, n in counts.items() if n}
 
     def _scored(

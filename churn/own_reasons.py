@@ -1,15 +1,13 @@
 """What a column of the user's own says as a reason, in the words that it was declared with."""
 
 from collections.abc import Sequence
-from functools import lru_cache
-from string import Formatter
 
 import numpy as np
 
 from churn.columns import UNSEEN_NAME, Column, Raw
 from churn.compiled import Booleans, Floats
 from churn.reason_rules import Row
-from churn.words import Language, Worded
+from churn.words import Language, parts, worded
 from churn.words_by_column import fill_all, worded_all
 
 _FORMAT_OF_UNIT = {"days": "days", "money": "money", "share": "percent"}
@@ -18,15 +16,6 @@ _USUAL: dict[Language, str] = {
     "en": " {value} (usual: {norm})",
     "ru": " {value} (обычно: {norm})",
 }
-
-
-class _Shown(Worded):
-    """A number that knows its unit's format, for a field that asks for none."""
-
-    usual_format: str
-
-    def __format__(self, spec: str) -> str:
-        return super().__format__(spec or self.usual_format)
 
 
 def evidence(columns: Sequence[Column], row: Row, sign: int = 1) -> Column | None:
@@ -76,7 +65,13 @@ def sentence(column: Column, value: Raw, language: Language, currency: str) -> s
     currency : str
         Unit of money.
     """
-    return _pattern(column, language).format(**_shown(column, value, language, currency))
+    told = ""
+    for text, name, spec in parts(_pattern(column, language)):
+        told += text
+        if name is not None:
+            figure = value if name == "value" else column.norm
+            told += _worded(column, figure, spec, language, currency)
+    return told
 
 
 def sentences(column: Column, numbers: Floats, language: Language, currency: str) -> list[str]:
@@ -90,8 +85,7 @@ def sentences(column: Column, numbers: Floats, language: Language, currency: str
     def field(name: str, spec: str) -> list[str]:
         if name == "value":
             return worded_all(numbers, spec or usual_format, language, currency)
-        norm = _shown(column, None, language, currency)["norm"]
-        return [format(norm, spec)] * len(numbers)
+        return [_worded(column, column.norm, spec, language, currency)] * len(numbers)
 
     return fill_all(_pattern(column, language), field, len(numbers))
 
@@ -103,17 +97,11 @@ def template(column: Column, language: Language) -> str:
     return f"{column.label[language]}:{_USUAL[language]}"
 
 
-@lru_cache(maxsize=4096)
-def _asked(text: str) -> frozenset[str | None]:
-    """Names of the figures that a text has room for; texts come from bundles, so they are few."""
-    return frozenset(name for _, name, _, _ in Formatter().parse(text))
-
-
 def _pattern(column: Column, language: Language) -> str:
     """The template of what can be told: without a norm, one that asks for it is of no use."""
     if column.text is not None:
         text = column.text[language]
-        if column.norm is not None or "norm" not in _asked(text):
+        if column.norm is not None or all(name != "norm" for _, name, _ in parts(text)):
             return text
     label = column.label[language].replace("{", "{{").replace("}", "}}")
     return f"{label}:{_USUAL[language] if column.norm is not None else ' {value}'}"
@@ -130,18 +118,11 @@ def _is_off(column: Column, number: float, sign: int) -> bool:
     return side * number > side * column.norm
 
 
-def _shown(
-    column: Column, value: Raw, language: Language, currency: str
-) -> dict[str, "str | _Shown"]:
-    shown: dict[str, str | _Shown] = {}
-    for name, figure in (("value", value), ("norm", column.norm)):
-        if isinstance(figure, str):
-            new = figure == UNSEEN_NAME and figure not in column.categories
-            shown[name] = _UNSEEN[language] if new else figure
-        elif figure is not None:
-            number = _Shown(figure)
-            number.usual_format = _FORMAT_OF_UNIT.get(column.unit, "figures")
-            number.language = language
-            number.currency = currency
-            shown[name] = number
-    return shown
+def _worded(column: Column, figure: Raw, spec: str, language: Language, currency: str) -> str:
+    """A value or norm of the column in words, in its unit's format where the field has none."""
+    if isinstance(figure, str):
+        is_new = figure == UNSEEN_NAME and figure not in column.categories
+        return _UNSEEN[language] if is_new else figure
+    if figure is None:
+        return ""
+    return worded(figure, spec or _FORMAT_OF_UNIT.get(column.unit, "figures"), language, currency)

@@ -179,9 +179,7 @@ def _told(
     rule = first_that_holds(rules, row)
     if rule is not None:
         norm = row[rule.norm] if isinstance(rule.norm, str) else rule.norm
-        text = fill(
-            rule.words[language], {name: row[name] for name in rule.needs}, language, currency
-        )
+        text = fill(rule.words[language], row, language, currency)
         shown, controllable = _known(row[rule.feature]), CONTROLLABLE[rule.family]
         return _Told(rule.code, rule.feature, shown, _known(norm), controllable, text)
     column = own_reasons.evidence(schema.own_columns.get(family, ()), row, 1 if raises else -1)
@@ -195,8 +193,12 @@ def _told(
 def first_that_holds(rules: Sequence[Rule], row: Row) -> Rule | None:
     """The first rule whose evidence is there and whose figures are all known, or None."""
     for rule in rules:
-        if rule.holds(row) and not any(math.isnan(row[name]) for name in rule.needs):
-            return rule
+        if rule.holds(row):
+            for name in rule.needs:
+                if row[name] != row[name]:
+                    break
+            else:
+                return rule
     return None
 
 

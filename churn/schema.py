@@ -33,8 +33,9 @@ class Schema:
         Of the input columns, in order.
     position : dict of str to int
         Of each input column.
-    ranked : tuple of int
-        Positions of the user's own columns that are ranked among the population.
+    ranked, coded : tuple of int
+        Positions of the user's own columns that are ranked among the population, and of those that
+        are categorical.
     families : tuple of str
         The players of the explanations: the built-in families of the loop, then the user's own.
     own_columns : dict of str to tuple of Column
@@ -58,6 +59,7 @@ class Schema:
     names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     position: dict[str, int] = field(init=False, repr=False, compare=False)
     ranked: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    coded: tuple[int, ...] = field(init=False, repr=False, compare=False)
     families: tuple[str, ...] = field(init=False, repr=False, compare=False)
     own_columns: dict[str, tuple[Column, ...]] = field(init=False, repr=False, compare=False)
     feeds: tuple[Feed | None, ...] = field(init=False, repr=False, compare=False)
@@ -92,6 +94,9 @@ class Schema:
             "names": names,
             "position": {name: at for at, name in enumerate(names)},
             "ranked": tuple(first + at for at in ranked),
+            "coded": tuple(
+                first + at for at, column in enumerate(self.extras) if column.kind == "categorical"
+            ),
             "families": families,
             "own_columns": {
                 family: tuple(column for column in self.extras if column.family == family)
@@ -119,13 +124,11 @@ class Schema:
 
     def settled(self, X: Floats) -> Floats:
         """Input columns in which every category that the model does not know is unseen."""
-        coded = [at for at, column in enumerate(self.extras) if column.kind == "categorical"]
-        if not coded:
+        if not self.coded:
             return X
         out = np.array(X)
-        for at in coded:
-            place = self.first_extra + at
-            out[:, place] = self.extras[at].settled(out[:, place])
+        for at in self.coded:
+            out[:, at] = self.extras[at - self.first_extra].settled(out[:, at])
         return out
 
     def learnt(self, X: Floats) -> "Schema":

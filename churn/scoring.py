@@ -173,8 +173,10 @@ class Scorer(MatrixScorer):
         answers = []
         for at, row in enumerate(rows):
             unseen: tuple[str, ...] = ()
-            if self.coded:
-                unseen = tuple(names[code] for code in self.coded if numbers[at][code] == UNSEEN)
+            if self.schema.coded:
+                unseen = tuple(
+                    names[code] for code in self.schema.coded if numbers[at][code] == UNSEEN
+                )
             warnings = row.warnings
             if unseen:
                 warnings += (f"categories not seen in training: {', '.join(unseen)}",)

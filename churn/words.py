@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from functools import lru_cache
+from string import Formatter
 from typing import Literal
 
 Language = Literal["en", "ru"]
@@ -84,16 +85,6 @@ def _russian_plural(n: int) -> int:
     return 2
 
 
-class Worded(float):
-    """A number that formats itself in words, as in ``f"{x:days}"``, ``:money`` or ``:percent``."""
-
-    language: Language
-    currency: str
-
-    def __format__(self, spec: str) -> str:
-        return worded(float(self), spec, self.language, self.currency)
-
-
 @lru_cache(maxsize=1 << 14)  # days, counts and norms come again and again
 def worded(value: float, spec: str, language: Language, currency: str = "") -> str:
     """A number in the form that a field of a template asks for, one of `FORMATS`.
@@ -127,7 +118,7 @@ def fill(
     Parameters
     ----------
     template : str
-        With fields named as in `numbers` and formats as in `Worded`.
+        With fields named as in `numbers`, each with one of `FORMATS`.
     numbers : mapping of str to float
         What the fields stand for.
     language : {"en", "ru"}
@@ -135,9 +126,23 @@ def fill(
     currency : str
         Unit of money.
     """
-    told = {}
-    for name, value in numbers.items():
-        told[name] = Worded(value)
-        told[name].language = language
-        told[name].currency = currency
-    return template.format_map(told)
+    told = ""
+    for text, name, spec in parts(template):
+        told += text
+        if name is not None:
+            told += worded(numbers[name], spec, language, currency)
+    return told
+
+
+@lru_cache(maxsize=4096)
+def parts(template: str) -> tuple[tuple[str, str | None, str], ...]:
+    """A template's texts, each with the name and the format of the field that follows it.
+
+    Templates come from rules and bundles, so they are few.
+
+    Examples
+    --------
+    >>> parts("{silence:days} without {what}")
+    (('', 'silence', 'days'), (' without ', 'what', ''))
+    """
+    return tuple((text, name, spec or "") for text, name, spec, _ in Formatter().parse(template))

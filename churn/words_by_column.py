@@ -1,12 +1,11 @@
 """`churn.words` for many numbers at once: a number that occurs often is put into words once."""
 
 from collections.abc import Callable
-from string import Formatter
 
 import numpy as np
 
 from churn.compiled import Floats
-from churn.words import Language, worded
+from churn.words import Language, parts, worded
 
 
 def worded_all(numbers: Floats, spec: str, language: Language, currency: str = "") -> list[str]:
@@ -40,11 +39,11 @@ def fill_all(template: str, field: Callable[[str, str], list[str]], n: int) -> l
     """
     pattern = ""
     columns: list[list[str]] = []
-    for text, name, spec, _ in Formatter().parse(template):
+    for text, name, spec in parts(template):
         pattern += text.replace("{", "{{").replace("}", "}}")
         if name is not None:
             pattern += "{}"
-            columns.append(field(name, spec or ""))
+            columns.append(field(name, spec))
     if not columns:
         return [pattern.format()] * n
     return list(map(pattern.format, *columns))

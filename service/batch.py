@@ -16,13 +16,12 @@ import orjson
 from starlette.types import Receive, Scope
 
 from churn.scoring import CustomerRow
-from service import body, columns, logs, strict_json
+from service import body, columns, logs
 from service.answers import MODE_BATCH, Scoring
 from service.context import id_of, route_template
 from service.direct import Reply
 from service.models import Loaded
 from service.problems import (
-    MALFORMED_JSON,
     TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     FieldError,
@@ -30,7 +29,14 @@ from service.problems import (
     internal_error,
 )
 from service.state import State, count_failure
-from service.validation import FIELD_NAMES, batch_items, check_count, score_request
+from service.validation import (
+    FIELD_NAMES,
+    batch_items,
+    check_count,
+    parse,
+    score_body,
+    score_request,
+)
 
 BLOCK_ROWS = 1000
 
@@ -91,7 +97,12 @@ class Rows:
         def row(index: int, line: bytes) -> CustomerRow:
             if len(line) > most:
                 raise line_too_long(most)
-            return self._row(parse(line, FIELD_NAMES), "")
+            checked = score_body(
+                line,
+                max_events=self._state.settings.max_events,
+                feature_names=self.loaded.feature_names,
+            )
+            return self._scoring.row(checked)
 
         rows = lines(raw, self._state.settings.max_batch_customers)
         return b"".join(line + b"\n" for line in self._each(rows, row))
@@ -192,20 +203,6 @@ class Rows:
         metrics.predict_rows[MODE_BATCH, "error"].inc()
         document = problem.document(instance=self._instance, request_id=self._request_id)
         return orjson.dumps({"index": index, **document})
-
-
-def parse(raw: bytes, known_keys: frozenset[str]) -> Any:
-    """Parse a JSON body.
-
-    Raises
-    ------
-    Problem
-        The body is not acceptable JSON.
-    """
-    try:
-        return strict_json.parse(raw, known_keys)
-    except strict_json.BadJson as error:
-        raise Problem(MALFORMED_JSON, str(error), (FieldError("", error.code),)) from None
 
 
 def lines(raw: bytes, most: int, name: str = "customers") -> list[bytes]:

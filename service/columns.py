@@ -72,7 +72,7 @@ def score_settled(scorer: Scorer, X: Floats, as_of: Integers, told: Told) -> Ans
     )
     start = (as_of + manifest.lead_time_days * MICROSECONDS_PER_DAY).astype(np.float64)
     until = np.trunc(scorer.days_until_purchase(scores.curve) * MICROSECONDS_PER_DAY)
-    unseen = {schema.names[at]: X[:, at] == UNSEEN for at in scorer.coded}
+    unseen = {schema.names[at]: X[:, at] == UNSEEN for at in scorer.schema.coded}
     return Answers(scores, X, why, action, start[:, None] + until, unseen)
 
 

@@ -14,13 +14,13 @@ from starlette.types import Receive, Scope
 
 from churn.events import Event
 from service import body
-from service.batch import lines, parse
+from service.batch import lines
 from service.context import id_of, route_template
 from service.direct import Reply
 from service.problems import OVERLOADED, Problem, invalid_field
 from service.state import State, count_failure
 from service.store.histories import Outcome
-from service.validation import FIELD_NAMES, batch_items, check_count, customer_event
+from service.validation import FIELD_NAMES, batch_items, check_count, customer_event, parse
 
 AT_ONCE = 2000
 """Events of one transaction: other writers and readers wait for no longer than these take."""

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TextIO
 
 import orjson
@@ -47,17 +48,19 @@ def request(logger: logging.Logger, fields: Mapping[str, object]) -> None:
     if not isinstance(handler, _Lines):
         logger.info("request", extra={"fields": fields})
         return
+    line = _line(time.time(), "info", logger.name, "request", fields)
     with handler.lock or contextlib.nullcontext():
-        handler.stream.write(_line(time.time(), "info", logger.name, "request", fields) + "\n")
-        handler.flush()
+        handler.stream.write(line + "\n")
+        handler.stream.flush()
 
 
 def _line(
     seconds: float, level: str, logger: str, message: str, fields: Mapping[str, object]
 ) -> str:
+    second, millisecond = divmod(int(seconds * 1000), 1000)
     return orjson.dumps(
         {
-            "time": datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds"),
+            "time": f"{_second(second)}.{millisecond:03}+00:00",
             "level": level,
             "logger": logger,
             "message": message,
@@ -65,6 +68,11 @@ def _line(
         },
         default=str,
     ).decode()
+
+
+@lru_cache(maxsize=1)  # the lines of a second share it
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat().removesuffix("+00:00")
 
 
 class _Lines(logging.StreamHandler[TextIO]):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from churn.events import LARGEST_NUMBER, Event, Feed, Kind
 from churn.reasons import MAX_REASONS, Direction
 from churn.words import Language
-from service import instants
+from service import instants, strict_json
 from service.schemas import DEFAULT_REASONS, LONGEST_IDENTIFIER, LONGEST_LABEL, MOST_FEEDS
 
 MONEY_KINDS = frozenset({Kind.PURCHASE, Kind.RETURN, Kind.CANCELLATION})
@@ -56,6 +56,24 @@ def quick_event(value: Any) -> tuple[str, Event] | None:
         return _text(item.pop("customer_id"), LONGEST_IDENTIFIER), _event(item)
     except (_Unsure, TypeError, KeyError, instants.BadInstant):
         return None
+
+
+def quick_body(raw: bytes) -> Checked | None:
+    """The same of a customer's JSON; None also where the strict parser has to look at it."""
+    found = strict_json.counted(raw)
+    if found is None:
+        return None
+    value, members = found
+    checked = quick(value)
+    if checked is None:
+        return None
+    # What passed has no objects but these, and no number that two parsers would read in two ways.
+    parsed = len(value)
+    if checked.events is not None:
+        parsed += sum(map(len, value["events"]))
+    if checked.features is not None:
+        parsed += len(checked.features)
+    return checked if parsed == members else None
 
 
 def _checked(value: Any) -> Checked:
@@ -149,7 +167,7 @@ _OPTIONAL = frozenset(Event._fields) - {"occurred_at", "kind"}
 
 
 def _features(given: Any) -> dict[str, Any]:
-    if type(given) is not dict:
+    if type(given) is not dict or len(given) > strict_json.MAX_MEMBERS:
         raise _Unsure
     for value in given.values():
         kind = type(value)

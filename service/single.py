@@ -6,11 +6,10 @@ from starlette.types import Receive, Scope
 
 from service import body
 from service.answers import MODE_SINGLE, Scoring
-from service.batch import parse
 from service.context import id_of
 from service.direct import Reply
 from service.state import State
-from service.validation import FIELD_NAMES, score_request
+from service.validation import score_body
 
 LARGE_BODY = 32 * 1024
 """Bytes of some 300 events; what is larger is checked and scored in a thread, beside the loop."""
@@ -33,10 +32,8 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
     )
 
     def answer() -> bytes:
-        checked = score_request(
-            parse(raw, FIELD_NAMES),
-            max_events=state.settings.max_events,
-            feature_names=loaded.feature_names,
+        checked = score_body(
+            raw, max_events=state.settings.max_events, feature_names=loaded.feature_names
         )
         (content,) = scoring.answers([scoring.row(checked)])
         return content

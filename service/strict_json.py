@@ -106,21 +106,34 @@ def parse(body: bytes, known_keys: Collection[str] = ()) -> Any:
         ) from None
 
 
-def _quick(body: bytes) -> Any:
-    """What a fast parser gives, where that is surely what the strict one would; else `_UNSURE`.
+def counted(body: bytes) -> tuple[Any, int] | None:
+    """What a fast parser gives, and how many members the text has at most; None if in doubt.
 
     The fast parser keeps the last of two equal keys without a word. They are found by counting:
-    with no space between a key and its colon, every member of the text has one `":"`, so a text
+    with no space between a key and its colon, every member of the text has one `":`, so a text
     with as many of these as there are members in what was parsed has no key twice.
     """
-    if len(body) > _MOST_QUICK_BYTES or any(sign in body for sign in _SPACED):
-        return _UNSURE
+    if len(body) > _MOST_QUICK_BYTES:
+        return None
+    for sign in _SPACED:
+        if sign in body:
+            return None
     try:
-        found = orjson.loads(body)
-        members = _members(found, 0)
-    except (orjson.JSONDecodeError, _Doubtful):
+        return orjson.loads(body), body.count(b'":')
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _quick(body: bytes) -> Any:
+    """What a fast parser gives, where that is surely what the strict one would; else `_UNSURE`."""
+    found = counted(body)
+    if found is None:
         return _UNSURE
-    return found if body.count(b'":') == members else _UNSURE
+    value, members = found
+    try:
+        return value if _members(value, 0) == members else _UNSURE
+    except _Doubtful:
+        return _UNSURE
 
 
 def _members(value: Any, depth: int) -> int:

@@ -12,16 +12,18 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from churn.events import Event
+from service import strict_json
 from service.problems import (
     HISTORY_UNAVAILABLE,
     INVALID_FIELD,
+    MALFORMED_JSON,
     MAX_ERRORS,
     TOO_LARGE,
     FieldError,
     Problem,
     invalid_field,
 )
-from service.quick import MONEY_KINDS, Checked, quick, quick_event
+from service.quick import MONEY_KINDS, Checked, quick, quick_body, quick_event
 from service.schemas import CustomerEvent, EventInput, ScoreRequest
 
 FIELD_NAMES = frozenset(ScoreRequest.model_fields) | set(EventInput.model_fields) | {"customers"}
@@ -68,6 +70,39 @@ _FAULTS: dict[str, _Fault] = {
 _OTHER = _Fault("invalid", "is not valid")
 
 
+def score_body(
+    raw: bytes, *, max_events: int, feature_names: Set[str], has_store: bool = False
+) -> Checked:
+    """Parse and check one customer's JSON.
+
+    Raises
+    ------
+    Problem
+        As `parse` and `score_request`.
+    """
+    request = quick_body(raw)
+    if request is None or len(request.events or ()) > max_events:
+        value = parse(raw, FIELD_NAMES)
+        return score_request(
+            value, max_events=max_events, feature_names=feature_names, has_store=has_store
+        )
+    return _scorable(request, "", feature_names, has_store)
+
+
+def parse(raw: bytes, known_keys: frozenset[str]) -> Any:
+    """Parse a JSON body.
+
+    Raises
+    ------
+    Problem
+        The body is not acceptable JSON.
+    """
+    try:
+        return strict_json.parse(raw, known_keys)
+    except strict_json.BadJson as error:
+        raise Problem(MALFORMED_JSON, str(error), (FieldError("", error.code),)) from None
+
+
 def score_request(
     value: Any,
     *,
@@ -106,6 +141,11 @@ def score_request(
                 "too_many",
             )
     request = quick(value) or _judged(value, root, feature_names)
+    return _scorable(request, root, feature_names, has_store)
+
+
+def _scorable(request: Checked, root: str, feature_names: Set[str], has_store: bool) -> Checked:
+    """A request that there is something to score from."""
     if request.events is None and request.features is None and not has_store:
         raise Problem(
             HISTORY_UNAVAILABLE,

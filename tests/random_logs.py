@@ -100,7 +100,7 @@ def log_of(histories: Mapping[str, Iterable[Event]]) -> EventLog:
     sizes = [log.n_events for log in logs]
     columns = {
         name: np.concatenate([getattr(log, name) for log in logs])
-        for name in EventLog.__slots__
+        for name in EventLog._fields
         if name != "offsets"
     }
     return EventLog(**columns, offsets=np.cumsum([0, *sizes], dtype=np.int64))

@@ -121,36 +121,15 @@ def feature_rows(
         log.time, log.known_at, log.kind, log.amount, log.value, log.discount,
         log.order, log.case, log.category, log.offsets, customers, as_ofs,
     ]  # fmt: skip
-    scratch = _scratch(log)
     window = settings.observation_window_days * MICROSECONDS_PER_DAY
     horizon = settings.horizon_days * MICROSECONDS_PER_DAY
     if compiled and HAS_NUMBA:
         out = np.empty((len(customers), len(FEATURES)), dtype=np.float64)
-        kernel.write_rows(*[*columns, window, horizon, *scratch, out])
+        kernel.write_rows(*[*columns, window, horizon, out])
         return out
     rows = [[0.0] * len(FEATURES) for _ in customers]
-    columns, scratch = ([column.tolist() for column in part] for part in (columns, scratch))
-    _plain_rows(*[*columns, window, horizon, *scratch, rows])
+    _plain_rows(*[*(column.tolist() for column in columns), window, horizon, rows])
     return np.array(rows, dtype=np.float64).reshape(len(customers), len(FEATURES))
-
-
-def _scratch(log: EventLog) -> list[Any]:
-    """Room for the kernel's sums, as its parameters from `order_time` to `category_recent`."""
-    # One request: asking for what is surely enough is quicker than counting what is needed.
-    alone = log.n_customers == 1
-    longest = (log.n_events if alone else int(np.diff(log.offsets).max(initial=0))) + 1
-    # Codes are those of the whole log that a customer may have been taken from.
-    n_cases = int(log.case.max(initial=-1)) + 1
-    n_categories = int(log.category.max(initial=-1)) + 1
-    real = np.zeros((2, longest))
-    whole = np.zeros((3, longest), dtype=np.int64)
-    cases = np.zeros((2, n_cases), dtype=np.int64)
-    categories = np.zeros((3, n_categories), dtype=np.int64)
-    # The row that last used a case or a category: none.
-    cases[0] = -1
-    categories[0] = -1
-    counts = np.zeros(31, dtype=np.int64)
-    return [whole[0], *real, *whole[1:], counts, *cases, *categories]
 
 
 def mask_absent_feeds(matrix: NDArray[np.float64], feeds: frozenset[Feed]) -> None:

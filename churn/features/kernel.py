@@ -4,6 +4,10 @@ The same source runs compiled over many customers, compiled for one, and as plai
 Numba is absent; the sums run in the log's canonical order, so the bits agree.
 """
 
+from typing import Any
+
+import numpy as np
+
 from churn.compiled import Codes, Floats, Integers, compiled
 from churn.features.assortment import assortment
 from churn.features.cheque import cheque
@@ -86,12 +90,26 @@ def write_row(
 def write_rows(
     time: Integers, known_at: Integers, kind: Codes, amount: Floats, value: Floats,
     discounts: Floats, order: Integers, case: Integers, category: Integers, offsets: Integers,
-    customers: Integers, as_ofs: Integers, window: int, horizon: int, order_time: Integers,
-    order_amount: Floats, order_discount: Floats, purchase_day: Integers, sorted_gap: Integers,
-    counts: Integers, case_row: Integers, case_opened: Integers, category_row: Integers,
-    category_lines: Integers, category_recent: Integers, out: Floats,
+    customers: Integers, as_ofs: Integers, window: int, horizon: int, out: Any,
 ) -> None:  # fmt: skip
     """Write one row of `out` for each pair of `customers` (positions) and `as_ofs`."""
+    longest = 1
+    for customer in customers:
+        longest = max(longest, offsets[customer + 1] - offsets[customer] + 1)
+    # Codes are those of the whole log that a customer may have been taken from.
+    n_cases, n_categories = _n_codes(case), _n_codes(category)
+    order_time = np.zeros(longest, np.int64)
+    order_amount = np.zeros(longest)
+    order_discount = np.zeros(longest)
+    purchase_day = np.zeros(longest, np.int64)
+    sorted_gap = np.zeros(longest, np.int64)
+    counts = np.zeros(31, np.int64)
+    # The row that last used a case or a category: none.
+    case_row = np.full(n_cases, -1, np.int64)
+    case_opened = np.zeros(n_cases, np.int64)
+    category_row = np.full(n_categories, -1, np.int64)
+    category_lines = np.zeros(n_categories, np.int64)
+    category_recent = np.zeros(n_categories, np.int64)
     for row in range(len(customers)):
         customer = customers[row]
         write_row(
@@ -101,3 +119,11 @@ def write_rows(
             case_row, case_opened, category_row, category_lines, category_recent,
             out[row],
         )  # fmt: skip
+
+
+@compiled
+def _n_codes(codes: Integers) -> int:
+    n = 0
+    for code in codes:
+        n = max(n, code + 1)
+    return n

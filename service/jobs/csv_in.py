@@ -12,7 +12,7 @@ from service.jobs.job import JobFailed, Limits
 from service.jobs.named_columns import CUSTOMER, EVENTS, Known, customer, known_columns
 from service.jobs.sent import Chunk, Place, Row
 from service.problems import INVALID_FIELD, FieldError, Problem, invalid_field
-from service.validation import FIELD_NAMES
+from service.validation import FIELD_NAMES, parse
 
 _BOM = b"\xef\xbb\xbf"
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -235,7 +235,7 @@ def _events(cell: str) -> Any:
     if not cell:
         return None
     try:
-        return batch.parse(cell.encode(), FIELD_NAMES)
+        return parse(cell.encode(), FIELD_NAMES)
     except Problem as problem:
         raise Problem(
             INVALID_FIELD,

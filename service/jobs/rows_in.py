@@ -11,7 +11,7 @@ from service.jobs.csv_in import CsvReader
 from service.jobs.job import Job, JobFailed, Limits, input_path
 from service.jobs.sent import Chunk, Place, Reader, Row
 from service.problems import Problem
-from service.validation import FIELD_NAMES
+from service.validation import FIELD_NAMES, parse
 
 NEEDS_ARROW = (
     "Parquet is not installed on this server; its operator adds it by `pip install "
@@ -118,7 +118,7 @@ class NdjsonReader:
         if line is None:
             return Row(None, batch.line_too_long(self._most))
         try:
-            return Row(batch.parse(line, FIELD_NAMES))
+            return Row(parse(line, FIELD_NAMES))
         except Problem as problem:
             return Row(None, problem)
 

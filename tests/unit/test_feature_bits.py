@@ -128,7 +128,7 @@ def alone(log: EventLog) -> Iterator[EventLog]:
     """Each customer of a log as a log of its own."""
     for i in range(log.n_customers):
         own = slice(log.offsets[i], log.offsets[i + 1])
-        columns = {name: getattr(log, name)[own] for name in EventLog.__slots__[2:]}
+        columns = {name: getattr(log, name)[own] for name in EventLog._fields[2:]}
         yield EventLog(log.customer_ids[i : i + 1], log.offsets[i : i + 2] - own.start, **columns)
 
 
@@ -169,7 +169,7 @@ def test_a_process_without_numba_has_the_bits_of_bulk(case: Case, tmp_path: Path
     (log, *_) = case.buckets
     n = min(log.n_customers, PLAIN_SAMPLE)
     size = log.offsets[n]
-    columns = {name: getattr(log, name)[:size] for name in EventLog.__slots__[2:]}
+    columns = {name: getattr(log, name)[:size] for name in EventLog._fields[2:]}
     np.savez(
         tmp_path / "log.npz", as_of=case.as_of, customer_ids=log.customer_ids[:n].astype(str),
         offsets=log.offsets[: n + 1], **columns,

@@ -15,7 +15,7 @@ def same(one: EventLog, other: EventLog) -> bool:
         np.array_equal(
             getattr(one, name), getattr(other, name), equal_nan=getattr(one, name).dtype.kind == "f"
         )
-        for name in EventLog.__slots__
+        for name in EventLog._fields
     )
 
 

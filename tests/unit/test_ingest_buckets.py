@@ -116,7 +116,7 @@ def _by_customer(log: EventLog) -> dict[str, EventLog]:
         parts[customer] = EventLog(
             customer_ids=log.customer_ids[i : i + 1],
             offsets=log.offsets[i : i + 2] - log.offsets[i],
-            **{name: getattr(log, name)[own] for name in EventLog.__slots__[2:]},
+            **{name: getattr(log, name)[own] for name in EventLog._fields[2:]},
         )
     return parts
 

@@ -1,5 +1,6 @@
 """What is recognised quickly is what the schema would have made of it, and never more."""
 
+import json
 import math
 from typing import Any
 
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 from churn.events import Event, Feed, Kind
 from service.contract import EXAMPLE_EVENTS, EXAMPLE_FEATURES
 from service.problems import Problem
-from service.quick import Checked, quick
+from service.quick import Checked, quick, quick_body
 from service.schemas import EventInput, ScoreRequest
+from service.strict_json import MAX_MEMBERS, parse
 from service.validation import _judged
 
 INSTANT = "2026-10-02T10:11:00Z"
@@ -103,3 +105,37 @@ def test_a_request_with_everything_in_it_is_taken() -> None:
     assert set(request) == set(ScoreRequest.model_fields)
     assert set(event) == set(Event._fields)
     assert quick(request) == judged(request) is not None
+
+
+@given(REQUESTS)
+def test_a_body_is_taken_for_what_the_strict_parser_makes_of_it(request: dict[str, Any]) -> None:
+    raw = json.dumps(request, separators=(",", ":")).encode()
+    taken = quick_body(raw)
+    assert taken == (quick(request) if taken is not None else None)
+    assert taken is None or taken == quick(parse(raw))
+
+
+@pytest.mark.parametrize("example", [EXAMPLE_EVENTS, EXAMPLE_FEATURES])
+def test_a_plain_body_is_taken(example: dict[str, Any]) -> None:
+    assert quick_body(json.dumps(example).encode()) == quick(example) is not None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"customer_id":"a","customer_id":"a"}',
+        b'{"customer_id":"a","events":[],"events":[]}',
+        b'{"customer_id":"a","features":{"x":1,"x":1}}',
+        b'{"customer_id":"a","features":{"x":1},"features":{"x":1,"y":2}}',
+        b'{"customer_id":"a","features":{"x":1e400}}',
+        b'{"customer_id" :"a"}',
+        b'{"customer_id":"a\\":"}',
+        b'{"customer_id":"a"',
+        b'"a"',
+        b"{%b}" % b",".join([b'"customer_id":"a"', b'"features":{%b}' % b",".join(
+            b'"x%d":1' % at for at in range(MAX_MEMBERS + 1)
+        )]),
+    ],
+)  # fmt: skip
+def test_a_body_in_doubt_is_left_to_the_strict_parser(body: bytes) -> None:
+    assert quick_body(body) is None
