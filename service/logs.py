@@ -90,5 +90,6 @@ def configure(level: str, stream: TextIO | None = None) -> None:
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = True
-    # Its lines of start and stop say nothing that ours do not.
-    logging.getLogger("uvicorn").setLevel(max(logging.getLevelName(level), logging.WARNING))
+    # Lines of start, stop and set-up that say nothing that ours do not.
+    for name in ("uvicorn", "alembic"):
+        logging.getLogger(name).setLevel(max(logging.getLevelName(level), logging.WARNING))

@@ -41,3 +41,11 @@ def test_an_exception_is_told_without_its_message(stream: io.StringIO) -> None:
 def test_uvicorns_lines_come_out_as_ours(stream: io.StringIO) -> None:
     logging.getLogger("uvicorn.error").error("something")
     assert json.loads(stream.getvalue())["logger"] == "uvicorn.error"
+
+
+@pytest.mark.parametrize("library", ["uvicorn.error", "alembic.runtime.migration"])
+def test_libraries_say_only_what_went_wrong(stream: io.StringIO, library: str) -> None:
+    logging.getLogger(library).info("set up")
+    assert stream.getvalue() == ""
+    logging.getLogger(library).warning("odd")
+    assert json.loads(stream.getvalue())["message"] == "odd"
