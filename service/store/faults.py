@@ -8,7 +8,7 @@ import sqlite3
 
 from sqlalchemy.exc import DBAPIError, TimeoutError
 
-from service.store.engine import LOCK_SECONDS, STATEMENT_SECONDS
+from service.store.engine import LOCK_SECONDS
 from service.store.errors import StoreReadOnly, StoreUnavailable
 
 _SQLITE = {
@@ -28,7 +28,7 @@ _SQLITE = {
 
 # By SQLSTATE, the longest beginning first.
 _POSTGRESQL = {
-    "57014": f"a statement took longer than {STATEMENT_SECONDS} s; look at the server's load",
+    "57014": "a statement took too long; look at the server's load",
     "55P03": f"another writer has kept it locked for {LOCK_SECONDS} s; try again",
     "25P03": "a transaction was idle for too long and the server ended it; try again",
     "40": "the server gave up a transaction for another one; try again",

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from service.store import database as databases
+from service.store import postgresql as drivers
 from service.store.database import Database
 from service.store.errors import StoreUnavailable
 from service.store.tables import counters
@@ -121,6 +122,24 @@ def test_a_server_that_goes_and_comes_back_is_used_again(
     database.close()
 
 
+def test_a_server_that_freezes_is_given_up_and_used_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(drivers, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(drivers, "CONNECT_SECONDS", 2)  # the client library takes no less
+    database = Database(server.url(server.new_database()))
+    with Load(database) as load:
+        load.until_it_works()
+        server.freeze()
+        load.until_it_is_told()
+        assert all("does not answer" in message for message in load.told)
+        server.thaw()
+        load.until_it_works()
+    assert not load.faults
+    database.close()
+
+
 def test_sessions_that_an_administrator_ends_are_opened_anew(server: Server) -> None:
     name = server.new_database()
     database = Database(server.url(name))
@@ -138,9 +157,7 @@ def test_sessions_that_an_administrator_ends_are_opened_anew(server: Server) -> 
 def test_a_restart_while_nobody_asks_is_not_noticed(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from service.store import engine
-
-    monkeypatch.setattr(engine, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(drivers, "IDLE_SECONDS", 0.0)
     database = Database(server.url(server.new_database()))
     for _ in range(2):
         with database.reading() as connection:

@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from service.store import database as databases
 from service.store import engine
+from service.store import postgresql as drivers
 from service.store.database import Database
 from service.store.errors import BadStoreUrl, StoreReadOnly, StoreUnavailable
 from service.store.tables import counters, secrets
@@ -79,7 +80,8 @@ def test_a_url_that_can_never_work_is_refused_at_once(url: str, advice: str) -> 
 
 
 def test_a_missing_driver_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.setitem(sys.modules, "service.store.postgresql", None)
+    monkeypatch.delattr("service.store.postgresql")
     with pytest.raises(BadStoreUrl, match=r"pip install 'keepwell\[postgres\]'"):
         Database("postgresql+psycopg://me:secret@host/x")
 
@@ -265,7 +267,7 @@ def test_a_port_where_nothing_listens_is_told() -> None:
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "CONNECT_SECONDS", 2)  # the client library takes no less
+    monkeypatch.setattr(drivers, "CONNECT_SECONDS", 2)  # the client library takes no less
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         assert "does not answer; check host, port and firewall" in told(
@@ -300,10 +302,10 @@ def test_a_server_that_takes_no_writes_is_read(postgresql: Server) -> None:
 def test_a_statement_that_takes_too_long_is_ended(
     postgresql: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "STATEMENT_SECONDS", 0.2)
+    monkeypatch.setattr(drivers, "STATEMENT_SECONDS", 0.2)
     database = Database(postgresql.url(postgresql.new_database()))
     with (
-        pytest.raises(StoreUnavailable, match="a statement took longer"),
+        pytest.raises(StoreUnavailable, match="a statement took too long"),
         database.reading() as connection,
     ):
         connection.execute(text("SELECT pg_sleep(60)"))

@@ -172,4 +172,4 @@ def test_postgresql_gives_up_what_takes_too_long(counting: str) -> None:
             return
         names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
         limits = [connection.execute(text(f"SHOW {name}")).scalar() for name in names]
-    assert limits == ["15s", "5s", "1min"]
+    assert limits == ["10s", "5s", "1min"]
