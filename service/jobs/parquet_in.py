@@ -50,9 +50,7 @@ class ParquetReader:
     """
 
     def __init__(self, path: Path, job: Job, scorer: Scorer) -> None:
-        with _told("the input is not a whole Parquet file; it was cut short or has another format"):
-            # Buffering ahead would keep all that was read of the file in memory.
-            self._file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES)
+        self._file = opened(path)
         self._job = job
         self._rows = scorer.rows
         schema = self._file.schema_arrow
@@ -65,7 +63,7 @@ class ParquetReader:
         rows = start.rows
         batches = self._batches(start.rows, size)
         while True:
-            with _told(f"the Parquet file is damaged somewhere after row {rows}; write it anew"):
+            with readable(f"the Parquet file is damaged somewhere after row {rows}; write it anew"):
                 batch = next(batches, None)
             if batch is None:
                 return
@@ -136,15 +134,39 @@ class ParquetReader:
             yield Row(customer(self._columns, customer_id, as_of[at], events[at], named))
 
 
+def opened(path: Path) -> Any:
+    """Open a Parquet file to be read in a little memory.
+
+    Raises
+    ------
+    JobFailed
+        It is none.
+    """
+    with readable("the input is not a whole Parquet file; it was cut short or has another format"):
+        # Buffering ahead would keep all that was read of the file in memory.
+        return pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES)
+
+
 @contextlib.contextmanager
-def _told(sentence: str) -> Iterator[None]:
-    """Say what the library's errors come to; those of the system pass."""
+def readable(otherwise: str = "the Parquet file is damaged") -> Iterator[None]:
+    """Say what the library's errors come to; those of the system pass.
+
+    Raises
+    ------
+    JobFailed
+        With the sentence `otherwise`.
+    """
     try:
         yield
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise JobFailed(sentence) from None
+        raise JobFailed(otherwise) from None
+
+
+def identifiers_as_text(column: Any) -> Any:
+    """Customers' identifiers as strings; a number that is no whole one is null."""
+    return _named(_plain(column))
 
 
 def _one(batches: list[Any]) -> Any:

@@ -39,7 +39,7 @@ SHEET = (
 )
 """Columns of results as CSV."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 class Part(NamedTuple):
