@@ -26,6 +26,7 @@ from churn.events import (
 _KINDS = tuple(Kind)
 _RECEIVED = "received"
 _REPEATS = "repeats"
+_FEW = 8
 
 
 class History:
@@ -75,6 +76,12 @@ class History:
             held[_REPEATS] = True
         return orjson.dumps(held)
 
+    def holds(self, columns: Sequence[Sequence[Any]]) -> bool:
+        """Whether these columns are what is kept, no more and no less."""
+        return not self._repeats and all(
+            kept == given for kept, given in zip(self._columns, columns, strict=True)
+        )
+
     def __len__(self) -> int:
         """Number of events kept."""
         return len(self._received)
@@ -104,6 +111,15 @@ class History:
             Number of the last write to be seen.
         """
         return canonical(event for event, _ in self._kept(upto))
+
+    def columns(self, upto: int | None = None) -> Sequence[Sequence[Any]]:
+        """As `events`, in columns in the order of `Event`'s fields, a kind as its code."""
+        if not self._repeats and (upto is None or max(self._received, default=0) <= upto):
+            return self._columns
+        events = self.events(upto)
+        columns: list[Sequence[Any]] = [*zip(*events, strict=True)] or [()] * len(Event._fields)
+        columns[1] = [kind.code for kind in columns[1]]
+        return columns
 
     def log(self, customer_id: str, upto: int | None = None) -> EventLog:
         """The columnar form of what was received up to a write; as `events`, and quicker."""
@@ -165,6 +181,8 @@ class History:
 
     def _with(self, events: Sequence[Event], received: int) -> "History":
         """Put events whose moments are their own into their places."""
+        if len(events) > _FEW:
+            return _of([*self._kept(), *((event, received) for event in events)], self._repeats)
         columns, numbers = self._columns, self._received
         for event in events:
             values = [event.occurred_at, event.kind.code, *event[2:]]
@@ -178,10 +196,14 @@ class History:
 
     def _kept(self, upto: int | None = None) -> list[tuple[Event, int]]:
         """Each event kept, repeats too, and its write."""
-        columns = list(self._columns)
-        columns[1] = [_KINDS[code] for code in columns[1]]
-        rows = zip(map(Event._make, zip(*columns, strict=True)), self._received, strict=True)
+        rows = zip(rows_of(self._columns), self._received, strict=True)
         return [row for row in rows if upto is None or row[1] <= upto]
+
+
+def rows_of(columns: Sequence[Sequence[Any]]) -> list[Event]:
+    """Events given as columns in the order of `Event`'s fields, a kind as its code."""
+    kinds = [_KINDS[code] for code in columns[1]]
+    return [*map(Event._make, zip(columns[0], kinds, *columns[2:], strict=True))]
 
 
 def _of(kept: Iterable[tuple[Event, int]], repeats: bool) -> History:

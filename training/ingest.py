@@ -94,14 +94,14 @@ class Ingested:
         DataError
             The file cannot be written.
         """
-        return None if self.rejected == 0 else _keep(self.quarantine, target, self.rejected)
+        return None if self.rejected == 0 else keep(self.quarantine, target, self.rejected)
 
     def keep_own_quarantine(self, target: Path) -> Path | None:
         """The same for the rejected rows of `[features]`; the file lies beside `target`."""
         if self.own is None or self.own.report.quarantine is None:
             return None
         beside = target.with_name(f"{target.stem}_features{target.suffix}")
-        return _keep(self.own.report.quarantine, beside, self.own.report.rejected)
+        return keep(self.own.report.quarantine, beside, self.own.report.rejected)
 
     def lines(self) -> list[str]:
         """What the log and the user's own columns hold, a fact per line."""
@@ -122,7 +122,14 @@ class Ingested:
         return "; ".join(notes) or None
 
 
-def _keep(source: Path, target: Path, rows: int) -> Path:
+def keep(source: Path, target: Path, rows: int) -> Path:
+    """Copy a file of rejected rows, whole or not at all.
+
+    Raises
+    ------
+    DataError
+        It cannot be written.
+    """
     partial = target.with_name(f"{target.name}.tmp")
     try:
         shutil.copyfile(source, partial)
@@ -178,12 +185,12 @@ def ingest(
     for folder in (dealt, events):
         shutil.rmtree(folder, ignore_errors=True)
     events.mkdir(parents=True)
-    with _connected(config, work_dir, memory_limit) as connection:
+    with connected(config, work_dir, memory_limit) as connection:
         with contextlib.chdir(config.base_dir):
             where = f"{config.path}: [events] query"
             mapped = describe(connection, config.events.query, where)
             progress.stage("reading events")
-            n_rows = _deal(connection, mapped, config, dealt, now_us, n_buckets, progress)
+            n_rows = deal_events(connection, mapped, config, dealt, now_us, n_buckets, progress)
         if n_rows == 0:
             raise DataError(f"{config.path}: [events] query gives no rows")
         progress.stage("sorting events", n_buckets)
@@ -231,9 +238,10 @@ def ingest(
 
 
 @contextlib.contextmanager
-def _connected(
+def connected(
     config: Config, work_dir: Path, memory_limit: str
 ) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a database in memory that reads files as the configuration has them."""
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": memory_limit,
         "temp_directory": str(work_dir / "spill"),
@@ -256,7 +264,7 @@ def _connected(
         yield connection
 
 
-def _deal(
+def deal_events(
     connection: duckdb.DuckDBPyConnection,
     mapped: MappedQuery,
     config: Config,

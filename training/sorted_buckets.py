@@ -70,11 +70,7 @@ def finish(dealt: pa.Table | None, path: Path, duplicates_path: Path, until_us: 
     until_us : int
         The log is complete until then at the latest; see `training.tally.tally`.
     """
-    rows = (_EMPTY if dealt is None else dealt).combine_chunks()
-    if "known_at" in rows.column_names:
-        at = rows.column_names.index("known_at")
-        known_at = pc.coalesce(rows.column("known_at"), rows.column("occurred_at"))
-        rows = rows.set_column(at, "known_at", known_at)
+    rows = _known((_EMPTY if dealt is None else dealt).combine_chunks())
     encoded = _Encoded(rows)
     repeats = encoded.repeats()
     n_repeats = int(np.count_nonzero(repeats))
@@ -86,6 +82,37 @@ def finish(dealt: pa.Table | None, path: Path, duplicates_path: Path, until_us: 
     log = read(path)
     total = tally(log, until_us)
     return Finished(total, n_repeats, total.feeds, encoded.digest())
+
+
+def in_order(dealt: pa.Table) -> tuple[pa.Table, int]:
+    """Sort a bucket and drop its repeats, as `finish` does, but keep every column as it came.
+
+    Parameters
+    ----------
+    dealt : Table
+        The bucket's rows in any order.
+
+    Returns
+    -------
+    events : Table
+        The events in canonical order.
+    repeats : int
+        How many rows repeat another.
+    """
+    rows = dealt.combine_chunks()
+    encoded = _Encoded(_known(rows))
+    repeats = encoded.repeats()
+    events = rows.take(pa.array(encoded.order[~repeats])).combine_chunks()
+    return events, int(np.count_nonzero(repeats))
+
+
+def _known(rows: pa.Table) -> pa.Table:
+    """Rows that are known from when they happened, where nothing else is said."""
+    if "known_at" not in rows.column_names:
+        return rows
+    at = rows.column_names.index("known_at")
+    known_at = pc.coalesce(rows.column("known_at"), rows.column("occurred_at"))
+    return rows.set_column(at, "known_at", known_at)
 
 
 def read(path: Path) -> EventLog:
@@ -221,7 +248,7 @@ class _Encoded:
             digest.update(f"{name}:{len(array)}".encode())
             digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).data)
             if name in self.names:
-                lengths, text = _lengths_and_text(self.names[name])
+                lengths, text = lengths_and_text(self.names[name])
                 digest.update(lengths.astype("<i4", copy=False).data)
                 digest.update(text)
         return digest.digest()
@@ -248,7 +275,7 @@ def _in_order_of_appearance(
     return new[codes], appeared
 
 
-def _lengths_and_text(identifiers: pa.StringArray) -> tuple[NDArray[np.int32], memoryview]:
+def lengths_and_text(identifiers: pa.StringArray) -> tuple[NDArray[np.int32], memoryview]:
     """Return the lengths of strings in bytes and all their bytes on end, without copying these."""
     _, offsets, text = identifiers.buffers()
     start = identifiers.offset

@@ -70,7 +70,7 @@ class Histories:
         outcomes = [Outcome.DUPLICATE] * len(batch)
         with self._database.writing() as connection:
             forgotten = buried(connection, places)
-            number = _number(connection) + 1
+            number = number_of(connection) + 1
             known = _read(connection, places)
             changed: dict[str, History] = {}
             for customer_id, wanted in places.items():
@@ -89,7 +89,7 @@ class Histories:
             if changed:
                 put(connection, changed)
                 set_number(connection, number)
-            advance(connection, (event for _, event in batch), now)
+            advance(connection, newest(event for _, event in batch), now)
         return outcomes
 
     def read(self, customer_ids: Iterable[str], upto: int | None = None) -> dict[str, History]:
@@ -111,7 +111,7 @@ class Histories:
     def received(self) -> int:
         """The number of the last write that added events; 0 before the first."""
         with self._database.reading() as connection:
-            return _number(connection)
+            return number_of(connection)
 
     def watermarks(self) -> dict[Feed, int]:
         """When the newest event of each feed happened, microseconds since 1970-01-01 UTC."""
@@ -143,25 +143,43 @@ def set_number(connection: Connection, number: int) -> None:
     upsert(connection, counters, [{"name": RECEIVED, "value": number}], keys=("name",))
 
 
-def advance(connection: Connection, events: Iterable[Event], now: int) -> None:
-    """Move the watermarks of the feeds that events belong to; repeats show that a feed lives."""
-    newest: dict[Feed, int] = {}
+def newest(events: Iterable[Event]) -> dict[Kind, int]:
+    """When the last event of each kind happened."""
+    found: dict[Kind, int] = {}
     for event in events:
-        feed = _FEED_OF.get(event.kind)
-        if feed is not None and event.occurred_at > newest.get(feed, -(1 << 62)):
-            newest[feed] = event.occurred_at
-    if not newest:
+        if event.occurred_at > found.get(event.kind, -(1 << 62)):
+            found[event.kind] = event.occurred_at
+    return found
+
+
+def advance(connection: Connection, last: Mapping[Kind, int], now: int) -> None:
+    """Move the watermarks of the feeds of events; repeats show that a feed lives.
+
+    Parameters
+    ----------
+    last : mapping of Kind to int
+        When the last event of each kind happened, microseconds since 1970-01-01 UTC.
+    now : int
+        When they were received, likewise.
+    """
+    moved: dict[Feed, int] = {}
+    for kind, at in last.items():
+        feed = _FEED_OF.get(kind)
+        if feed is not None:
+            moved[feed] = max(at, moved.get(feed, at))
+    if not moved:
         return
     rows = connection.execute(select(watermarks.c.feed, watermarks.c.occurred_at))
     before = {row.feed: row.occurred_at for row in rows}
-    moved = [
+    changed = [
         {"feed": feed.value, "occurred_at": max(at, before.get(feed.value, at)), "received_at": now}
-        for feed, at in newest.items()
+        for feed, at in moved.items()
     ]
-    upsert(connection, watermarks, moved, keys=("feed",))
+    upsert(connection, watermarks, changed, keys=("feed",))
 
 
-def _number(connection: Connection) -> int:
+def number_of(connection: Connection) -> int:
+    """The number of the last write that added events."""
     found = connection.scalar(select(counters.c.value).where(counters.c.name == RECEIVED))
     return 0 if found is None else found
 

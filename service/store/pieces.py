@@ -47,3 +47,12 @@ def write(connection: Connection, pieces: Sequence[Piece]) -> None:
     else:
         columns = tuple(list(column) for column in zip(*pieces, strict=True))
         connection.exec_driver_sql(_WRITE_POSTGRESQL, columns)
+
+
+def page(connection: Connection, after: str, most: int) -> list[tuple[str, bytes]]:
+    """The next pieces in the order of the ids, after one of them; none at the end."""
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    found = connection.exec_driver_sql(
+        f"{_READ} > {mark} ORDER BY customer_id LIMIT {mark}", (after, most)
+    )
+    return [(row.customer_id, row.events) for row in found]

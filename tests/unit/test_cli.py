@@ -23,7 +23,10 @@ from cli.output import complain, plain, print_json
 from training.bulk import BulkResult
 from training.config import load
 
-COMMANDS = {"init", "simulate", "check", "train", "backtest", "score", "serve", "models", "openapi"}
+COMMANDS = {
+    "init", "simulate", "check", "train", "backtest", "score", "serve", "models", "store", "openapi"
+}  # fmt: skip
+STORE_COMMANDS = {"import", "export"}
 MODEL_COMMANDS = {"list", "show", "verify", "promote", "rollback"}
 
 
@@ -40,6 +43,7 @@ def test_the_commands_are_the_promised_ones() -> None:
     commands = get_command(app).commands
     assert set(commands) == COMMANDS
     assert set(commands["models"].commands) == MODEL_COMMANDS
+    assert set(commands["store"].commands) == STORE_COMMANDS
 
 
 def test_every_command_and_option_explains_itself() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from churn.events import Event, EventLog, Kind, canonical, customer_log
-from churn.history import History
+from churn.history import History, rows_of
 from tests.random_logs import random_history
 
 
@@ -69,7 +69,9 @@ def test_what_came_later_can_be_left_unseen(before: list[Event], after: list[Eve
     history, _ = history.merged(after, 2)
     assert history.events(upto=1) == canonical(before)
     assert same(history.log("c", upto=1), customer_log("c", before))
+    assert rows_of(history.columns(upto=1)) == canonical(before)
     assert history.events(upto=2) == canonical([*before, *after])
+    assert rows_of(history.columns()) == canonical([*before, *after])
 
 
 @given(st.lists(EVENTS, max_size=8), st.lists(EVENTS, max_size=8))
@@ -89,6 +91,17 @@ def test_sending_everything_again_adds_nothing() -> None:
     again, added = history.merged(events, 99)
     assert again is history
     assert added == [False] * len(events)
+
+
+def test_a_history_knows_the_columns_that_it_holds() -> None:
+    history = stored([event(10, amount=1.0), event(20)])
+    columns = [list(column) for column in history.columns()]
+    assert history.holds(columns)
+    assert not history.holds([column[:1] for column in columns])
+    columns[3][1] = 2.0
+    assert not history.holds(columns)
+    repeated, _ = history.merged([event(10, amount=1.0, known_at=5)], 2)
+    assert repeated.holds(history.columns()) == (repeated is history)
 
 
 def test_one_event_id_names_one_event_of_a_customer() -> None:

@@ -1,0 +1,162 @@
+"""Load a log into the store of the service, and write the stored log back."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.extras import training_extra
+from cli.options import DEFAULT_CONFIG, AsJson, ConfigFile
+from cli.output import print_json, say
+from cli.progress import progress
+
+if TYPE_CHECKING:
+    from service.store.database import Database
+    from training.progress import Progress
+
+app = typer.Typer(no_args_is_help=False)
+
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store-url", help="The store. Default: KEEPWELL_STORE_URL, else sqlite:///keepwell.db."
+    ),
+]
+
+
+def opened(store_url: str | None) -> "Database":
+    """Return the store that is meant, ready to be used.
+
+    Raises
+    ------
+    BadStoreUrl
+        Its URL can never work.
+    StoreUnavailable
+        It does not answer.
+    """
+    from service.settings import load
+    from service.store.database import Database
+
+    database = Database(load(store_url=store_url).store_url)
+    database.prepare()
+    return database
+
+
+@app.command("import")
+def import_log(
+    config: ConfigFile = DEFAULT_CONFIG,
+    store_url: StoreUrl = None,
+    quarantine: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where rejected rows go, with the reason. "
+            "Default: quarantine.parquet beside the configuration."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the log of keepwell.toml into the store, beside what is there.
+
+    Nothing is kept twice: start it again after an interruption, and it goes on where it was. The
+    service may run meanwhile.
+    """
+    with training_extra():
+        from training.config import Config
+        from training.settings import read
+        from training.stored_log import read_log
+    from service.store.loading import Loaded, Loading
+
+    settings = read(config)
+    if not isinstance(settings, Config):
+        raise typer.BadParameter(f"{config} describes a ready table; a store keeps [events]")
+    started = time.monotonic()
+    now = time.time_ns() // 1000
+    with (
+        closing(opened(store_url)) as database,
+        tempfile.TemporaryDirectory(prefix="keepwell-") as work,
+        progress() as listener,
+    ):
+        log = read_log(settings, Path(work), now_us=now, progress=listener)
+        kept = log.keep_quarantine(quarantine or settings.base_dir / "quarantine.parquet")
+        loading, total = Loading(database), Loaded()
+        sources, repeats, resumed = [], 0, 0
+        listener.stage("storing events", log.rows - log.n_rejected)
+        for bucket in log.buckets():
+            done = loading.done(bucket.source)
+            sources.append(bucket.source)
+            repeats += bucket.repeats
+            listener.advance(bucket.repeats)
+            for part in bucket.parts():
+                if part.number in done:
+                    resumed += done[part.number]
+                else:
+                    total.add(
+                        loading.load(bucket.source, part.number, part.customers(), part.last(), now)
+                    )
+                listener.advance(len(part.events))
+        loading.forget(sources)
+    refused = dict(log.rejected.reasons.most_common())
+    refused |= {"customer_id_unusable": total.unusable} if total.unusable else {}
+    refused |= {"erased": total.erased} if total.erased else {}
+    summary = {
+        "rows": log.rows,
+        "accepted": total.accepted,
+        "duplicates": total.duplicates + repeats,
+        "resumed": resumed,
+        "refused": refused,
+        "quarantine": kept,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    if as_json:
+        print_json(summary)
+    else:
+        say(_lines(summary))
+
+
+def _lines(summary: dict[str, Any]) -> Iterator[str]:
+    yield (
+        f"stored {summary['accepted']:,} of {summary['rows']:,} rows in {summary['seconds']:.1f} s"
+    )
+    if summary["resumed"]:
+        yield f"{summary['resumed']:,} had been stored before the interruption"
+    if summary["duplicates"]:
+        yield f"{summary['duplicates']:,} were known already, or are twice in the log"
+    for reason, count in summary["refused"].items():
+        yield f"{count:,} refused: {reason}"
+    if summary["quarantine"]:
+        yield f"the rejected rows, each with its reason: {summary['quarantine']}"
+
+
+@app.command("export")
+def export_log(
+    out: Annotated[Path, typer.Option("--out", help="A .parquet, .csv or .ndjson file.")],
+    store_url: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the stored log to a file, by customer and time: a log that train reads."""
+    with training_extra():
+        from training.event_files import FORMATS, write
+    from service.store.exporting import Exporting
+
+    if out.suffix not in FORMATS:
+        raise typer.BadParameter(f"--out must end in {', '.join(FORMATS)}, not {out.name!r}")
+    started = time.monotonic()
+    with closing(opened(store_url)) as database, progress() as listener:
+        exporting = Exporting(database)
+        listener.stage("writing customers", exporting.customers)
+        events = write(_pages(exporting, listener), out)
+    summary = {"events": events, "out": out, "seconds": round(time.monotonic() - started, 1)}
+    if as_json:
+        print_json(summary)
+    else:
+        say([f"wrote {events:,} events to {out} in {summary['seconds']:.1f} s"])
+
+
+def _pages(exporting: Any, listener: "Progress") -> Iterator[Iterator[tuple[str, Any]]]:
+    for page in exporting.pages():
+        yield ((who, history.columns(exporting.received)) for who, history in page)
+        listener.advance(len(page))
