@@ -1,7 +1,7 @@
 """From what was sent to numbers that can be scored, and to what is wrong with the rest."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +19,10 @@ from service.models import Loaded
 from service.problems import INTERNAL_ERROR, Problem, invalid_field
 from service.quick import Checked
 from service.schemas import LONGEST_IDENTIFIER
-from service.validation import score_request
+from service.validation import FIELD_NAMES, parse, score_body, score_request
 
 _PINNED = ("max_reasons", "direction", "language")
+_PINNED_BYTES = tuple(name.encode() for name in _PINNED)
 
 _log = logging.getLogger(f"{logs.ROOT}.jobs")
 
@@ -110,7 +111,7 @@ class _Maker:
         self._most_events = limits.events
         # A table has a column for every feature of the catalogue, a line only the model's.
         lines = job.input_format == "ndjson"
-        self._names: Collection[str] = (
+        self._names: Set[str] = (
             loaded.feature_names if lines else frozenset(loaded.scorer.schema.names)
         )
 
@@ -130,13 +131,12 @@ class _Maker:
             self._refuse(place, row, Problem(INTERNAL_ERROR, "The service failed at this row."))
 
     def _checked(self, value: Any) -> Checked:
-        checked = score_request(
-            value,
-            max_events=self._most_events,
-            feature_names=frozenset(self._names),
-            has_store=True,
+        check = score_body if isinstance(value, bytes) else score_request
+        checked: Checked = check(
+            value, max_events=self._most_events, feature_names=self._names, has_store=True
         )
-        unsaid = {name: getattr(self._job, name) for name in _PINNED if name not in value}
+        said = _said(value)
+        unsaid = {name: getattr(self._job, name) for name in _PINNED if name not in said}
         return checked._replace(**unsaid)
 
     def _refuse(self, place: int, row: Row, problem: Problem) -> None:
@@ -187,8 +187,24 @@ def _blocks(ready: Mapping[int, CustomerRow]) -> list[Block]:
     ]
 
 
+def _said(value: Any) -> Collection[str]:
+    """What a row that was taken says of how it is to be told, and perhaps more."""
+    if not isinstance(value, bytes):
+        said: Collection[str] = value
+        return said
+    if b"\\" not in value and not any(name in value for name in _PINNED_BYTES):
+        return ()
+    said = parse(value, FIELD_NAMES)
+    return said
+
+
 def identifier(value: Any) -> str | None:
     """The customer of a row that may be wrong, if it can be told."""
+    if isinstance(value, bytes):
+        try:
+            value = parse(value, FIELD_NAMES)
+        except Problem:
+            return None
     given = value.get("customer_id") if isinstance(value, dict) else None
     if isinstance(given, str) and 0 < len(given) <= LONGEST_IDENTIFIER and given.isprintable():
         return given

@@ -10,8 +10,6 @@ from service import batch
 from service.jobs.csv_in import CsvReader
 from service.jobs.job import Job, JobFailed, Limits, input_path
 from service.jobs.sent import Chunk, Place, Reader, Row
-from service.problems import Problem
-from service.validation import FIELD_NAMES, parse
 
 NEEDS_ARROW = (
     "Parquet is not installed on this server; its operator adds it by `pip install "
@@ -117,10 +115,7 @@ class NdjsonReader:
     def _row(self, line: bytes | None) -> Row:
         if line is None:
             return Row(None, batch.line_too_long(self._most))
-        try:
-            return Row(parse(line, FIELD_NAMES))
-        except Problem as problem:
-            return Row(None, problem)
+        return Row(line)
 
 
 def lines(handle: BinaryIO, most: int) -> Iterator[tuple[bytes | None, int]]:

@@ -19,7 +19,7 @@ class Place(NamedTuple):
 class Row(NamedTuple):
     """One row as it was sent: a customer as in a batch, or what is wrong with it.
 
-    `line` is told with what is wrong, where a row is found by it.
+    A value of bytes is JSON. `line` is told with what is wrong, where a row is found by it.
     """
 
     value: Any
