@@ -13,9 +13,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import contract, events_routes, info_routes, instants, models, scoring_routes
+from service import (
+    contract,
+    events_routes,
+    info_routes,
+    instants,
+    jobs_routes,
+    models,
+    scoring_routes,
+)
 from service.context import RequestContext, request_id, route_template
 from service.direct import Direct, Service
+from service.jobs import desk
 from service.metrics import Metrics
 from service.models import Loaded, ModelHolder
 from service.problems import (
@@ -62,6 +71,15 @@ def create_app(
     worker = ThreadPoolExecutor(1, thread_name_prefix="keepwell-worker")
     writer = ThreadPoolExecutor(1, thread_name_prefix="keepwell-writer")
     store = Database(settings.store_url)
+    histories = Histories(store)
+    jobs = desk.opened(
+        settings,
+        store,
+        histories=histories,
+        model=holder.of_version,
+        metrics=metrics,
+        clock=clock,
+    )
     state = State(
         settings=settings,
         metrics=metrics,
@@ -69,9 +87,10 @@ def create_app(
         clock=clock,
         worker=worker,
         store=store,
-        histories=Histories(store),
+        histories=histories,
         writer=writer,
         ingesting=asyncio.Semaphore(settings.max_ingest_waiting),
+        jobs=jobs,
     )
 
     @contextlib.asynccontextmanager
@@ -80,9 +99,11 @@ def create_app(
             asyncio.create_task(holder.poll(settings.models_poll_seconds)),
             asyncio.create_task(watch.watch(store)),
         ]
+        jobs.start()
         try:
             yield
         finally:
+            await asyncio.to_thread(jobs.stop)
             for task in watching:
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
@@ -120,6 +141,7 @@ def create_app(
     }
     app.include_router(scoring_routes.router)
     app.include_router(events_routes.router)
+    app.include_router(jobs_routes.router)
     app.include_router(info_routes.router)
     contract.install(app)
     return app

@@ -10,6 +10,8 @@ from service.problems import TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, FieldError, Prob
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
+CSV = "text/csv"
+PARQUET = "application/vnd.apache.parquet"
 
 
 class Told(NamedTuple):

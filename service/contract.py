@@ -236,7 +236,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for path in document["paths"].values():
         for operation in path.values():
             for answer in operation["responses"].values():
-                answer["headers"] = _HEADERS
+                answer["headers"] = {**answer.get("headers", {}), **_HEADERS}
     return document
 
 

@@ -103,6 +103,8 @@ class Metrics:
             "model_loaded_timestamp_seconds", "When the model that serves was loaded."
         )
         self.model_reloads = counter("model_reloads", "Attempts to load a model.", "result")
+        self.jobs = gauge("jobs", "Jobs in the store.", "state")
+        self.job_rows = counter("job_rows", "Rows of jobs that this process finished.", "outcome")
 
     def exposition(self) -> tuple[bytes, str]:
         """Render the metrics as Prometheus reads them, and name their content type."""

@@ -119,6 +119,19 @@ class ModelHolder:
             return
         self._swap(version, loaded)
 
+    def of_version(self, version: str) -> Loaded:
+        """Return a published version, promoted or not; loads it unless it serves.
+
+        Raises
+        ------
+        ModelError
+            It is not published any more, or cannot be loaded.
+        """
+        serving = self.current
+        if serving is not None and serving.version == version:
+            return serving
+        return self._load(self._registry.path(version))
+
     async def poll(self, seconds: float) -> None:
         """Refresh at once and then for ever, beside the requests."""
         while True:

@@ -38,29 +38,45 @@ class Kind(NamedTuple):
 MALFORMED_JSON = Kind("malformed-json", 400, "The body is not acceptable JSON")
 MALFORMED_ARROW = Kind("malformed-arrow", 400, "The body is not an acceptable Arrow stream")
 NOT_FOUND = Kind("not-found", 404, "There is nothing at this path")
+UNKNOWN_JOB = Kind("unknown-job", 404, "There is no such job")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The path does not know this method")
+JOB_HAS_ENDED = Kind("job-has-ended", 409, "The job has ended")
+KEY_IN_FLIGHT = Kind("key-in-flight", 409, "A request with this key is being received")
+NO_RESULTS = Kind("no-results", 409, "The job has no results")
+RESULTS_EXPIRED = Kind("results-expired", 410, "The results have been removed")
 TOO_LARGE = Kind("too-large", 413, "The request is too large")
 UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body is in another format")
+RANGE_NOT_SATISFIABLE = Kind("range-not-satisfiable", 416, "The range lies beyond the end")
 INVALID_FIELD = Kind("invalid-field", 422, "A field is wrong")
 HISTORY_UNAVAILABLE = Kind("history-unavailable", 422, "There is nothing to score from")
 OVERLOADED = Kind("overloaded", 429, "Too much is waiting already")
+IDEMPOTENCY_CONFLICT = Kind("idempotency-conflict", 422, "The key was used for another request")
 INTERNAL_ERROR = Kind("internal-error", 500, "The service failed")
 MODEL_UNAVAILABLE = Kind("model-unavailable", 503, "No model is loaded")
 STORE_UNAVAILABLE = Kind("store-unavailable", 503, "The store cannot be used now")
+STORAGE_FULL = Kind("storage-full", 507, "The server has no room for the list")
 
 KINDS: tuple[Kind, ...] = (
     MALFORMED_JSON,
     MALFORMED_ARROW,
     NOT_FOUND,
+    UNKNOWN_JOB,
     METHOD_NOT_ALLOWED,
+    JOB_HAS_ENDED,
+    KEY_IN_FLIGHT,
+    NO_RESULTS,
+    RESULTS_EXPIRED,
     TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
+    RANGE_NOT_SATISFIABLE,
     INVALID_FIELD,
     HISTORY_UNAVAILABLE,
     OVERLOADED,
+    IDEMPOTENCY_CONFLICT,
     INTERNAL_ERROR,
     MODEL_UNAVAILABLE,
     STORE_UNAVAILABLE,
+    STORAGE_FULL,
 )
 
 

@@ -59,6 +59,21 @@ class Settings(BaseSettings):
     clock_allowance_seconds: int = Field(
         default=300, ge=0, le=86_400, description="How far in the future an event may lie."
     )
+    jobs_dir: Path = Field(
+        default=Path("jobs"), description="Folder of the files of jobs; replicas share it."
+    )
+    max_job_bytes: int = Field(
+        default=4 << 30, ge=1024, description="Largest list of one job, bytes."
+    )
+    jobs_keep_days: float = Field(
+        default=7.0, gt=0, le=3650, description="How long an ended job and its results are kept."
+    )
+    job_lease_seconds: float = Field(
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="Silence after which another process takes over a job.",
+    )
     shutdown_seconds: int = Field(
         default=30, ge=1, le=3600, description="How long open requests may finish after SIGTERM."
     )

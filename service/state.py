@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from service.jobs.desk import Desk
 from service.metrics import Metrics
 from service.models import Loaded, ModelHolder
 from service.problems import MODEL_UNAVAILABLE, Problem
@@ -17,7 +18,7 @@ from service.store.histories import Histories
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One app's settings, metrics, model, clock and store, and the threads of long work.
+    """One app's settings, metrics, model, clock, store and jobs, and the threads of long work.
 
     One thread scores (`worker`): more of them would only take turns at the interpreter, and make
     the event loop wait for each. One writes (`writer`), as the store has one writer at a time;
@@ -33,6 +34,7 @@ class State:
     histories: Histories
     writer: ThreadPoolExecutor
     ingesting: asyncio.Semaphore
+    jobs: Desk
 
     def loaded(self) -> Loaded:
         """Return the model that serves now.

@@ -257,7 +257,7 @@ def _problem(
     known = FIELD_NAMES | set(feature_names)
     errors, sentences = [], []
     for detail in details[:MAX_ERRORS]:
-        fault, sentence = _describe(detail, fields)
+        fault, sentence = fault_of(detail, fields)
         pointer = root + _pointer(detail["loc"], known)
         errors.append(FieldError(pointer, fault))
         sentences.append(f"{pointer or 'The body'} {sentence}")
@@ -275,7 +275,8 @@ def _once_each(details: list[ErrorDetails]) -> list[ErrorDetails]:
     return list(kept.values())
 
 
-def _describe(detail: ErrorDetails, fields: Collection[str]) -> tuple[str, str]:
+def fault_of(detail: ErrorDetails, fields: Collection[str]) -> tuple[str, str]:
+    """Return the stable code of one of pydantic's findings, and the end of a sentence on it."""
     if detail["type"] == "extra_forbidden":
         return "unknown_field", _unknown_field(detail["loc"], fields)
     fault = _FAULTS.get(detail["type"], _OTHER)

@@ -30,13 +30,16 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("stores")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KEEPWELL_STORE_URL", f"sqlite:///{folder}/session.db")
+        patch.setenv("KEEPWELL_JOBS_DIR", f"{folder}/session-jobs")
         yield folder
 
 
 @pytest.fixture(autouse=True)
 def own_store(stores: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give every test's services a store of their own."""
-    monkeypatch.setenv("KEEPWELL_STORE_URL", f"sqlite:///{stores}/{next(_stores)}.db")
+    number = next(_stores)
+    monkeypatch.setenv("KEEPWELL_STORE_URL", f"sqlite:///{stores}/{number}.db")
+    monkeypatch.setenv("KEEPWELL_JOBS_DIR", f"{stores}/{number}-jobs")
 
 
 @pytest.fixture(scope="session")

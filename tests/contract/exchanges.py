@@ -23,12 +23,32 @@ from service.contract import EXAMPLE_EVENTS, EXAMPLE_FEATURES
 from service.models import Loaded
 from service.settings import Settings
 from tests.contract.client import AppClient, build
+from tests.contract.planted_jobs import (
+    COMING,
+    DONE,
+    EXPIRED,
+    KEY,
+    KEY_OF_COMING,
+    LIST,
+    OLD,
+    UNWANTED,
+    WAITING,
+    fill_the_disk,
+    plant,
+)
 from tests.own_columns import bundle_with_own_columns
 from tests.support import small_bundle
 
 FOLDER = Path(__file__).parents[2] / "openapi" / "fixtures"
 REQUEST_ID = "example-1"
-KEPT_HEADERS = ("content-type", "x-request-id", "retry-after", "allow", "connection")
+KEPT_HEADERS = (
+    "content-type",
+    "x-request-id",
+    "retry-after",
+    "allow",
+    "connection",
+    "content-range",
+)
 HISTORY = EXAMPLE_EVENTS["events"]
 AWAY = "postgresql+psycopg://keepwell@127.0.0.1:1/keepwell"
 """A store where nothing listens."""
@@ -93,6 +113,20 @@ EXCHANGES: dict[str, Exchange] = {
         "POST", "/v1/events", "".join(f"{json.dumps(one)}\n" for one in (*_SENT, _WRONG_EVENT)),
         _NDJSON,
     ),
+    "job_submit": Exchange("POST", "/v1/jobs?max_reasons=1", LIST, _NDJSON),
+    "job_submit_again": Exchange("POST", "/v1/jobs", LIST, _NDJSON | {"idempotency-key": KEY}),
+    "jobs": Exchange("GET", "/v1/jobs?state=done&limit=1"),
+    "job": Exchange("GET", f"/v1/jobs/{DONE}"),
+    "job_results": Exchange("GET", f"/v1/jobs/{DONE}/results"),
+    "job_results_part": Exchange(
+        "GET", f"/v1/jobs/{DONE}/results", headers={"range": "bytes=0-99"}
+    ),
+    "job_results_unchanged": Exchange(
+        "GET", f"/v1/jobs/{DONE}/results", headers={"if-none-match": "*"}
+    ),
+    "job_results_head": Exchange("HEAD", f"/v1/jobs/{DONE}/results"),
+    "job_cancel": Exchange("POST", f"/v1/jobs/{WAITING}/cancel"),
+    "job_delete": Exchange("DELETE", f"/v1/jobs/{UNWANTED}"),
     "model": Exchange("GET", "/v1/model"),
     "reasons": Exchange("GET", "/v1/reasons"),
     "actions": Exchange("GET", "/v1/actions"),
@@ -115,6 +149,21 @@ EXCHANGES: dict[str, Exchange] = {
     "problem_history_unavailable": _score({"customer_id": "c-1042"}),
     "problem_overloaded": Exchange("POST", "/v1/events", _SENT, service="busy"),
     "problem_store_unavailable": Exchange("POST", "/v1/events", _SENT, service="away"),
+    "problem_unknown_job": Exchange("GET", f"/v1/jobs/{COMING}"),
+    "problem_job_has_ended": Exchange("POST", f"/v1/jobs/{DONE}/cancel"),
+    "problem_key_in_flight": Exchange(
+        "POST", "/v1/jobs", LIST, _NDJSON | {"idempotency-key": KEY_OF_COMING}
+    ),
+    "problem_idempotency_conflict": Exchange(
+        "POST", "/v1/jobs?results=csv", LIST, _NDJSON | {"idempotency-key": KEY}
+    ),
+    "problem_no_results": Exchange("GET", f"/v1/jobs/{OLD}/results"),
+    "problem_results_expired": Exchange("GET", f"/v1/jobs/{EXPIRED}/results"),
+    "problem_range_not_satisfiable": Exchange(
+        "GET", f"/v1/jobs/{DONE}/results", headers={"range": "bytes=99999999-"}
+    ),
+    "problem_unknown_parameter": Exchange("POST", "/v1/jobs?result=csv", LIST, _NDJSON),
+    "problem_storage_full": Exchange("POST", "/v1/jobs", LIST, _NDJSON, service="full"),
     "problem_internal_error": _score(EXAMPLE_EVENTS, service="broken"),
     "problem_model_unavailable": _score(EXAMPLE_EVENTS, service="empty"),
     "problem_not_ready": Exchange("GET", "/health/ready", service="empty"),
@@ -148,7 +197,8 @@ def services(published: Path) -> Iterator[dict[str, AppClient]]:
 
         def settings(models_dir: Path, **more: Any) -> Settings:
             url = f"sqlite:///{stores}/keepwell.db"
-            return Settings(models_dir=models_dir, **({"store_url": url} | more))
+            jobs = stores / "jobs"
+            return Settings(models_dir=models_dir, jobs_dir=jobs, **({"store_url": url} | more))
 
         loaded = settings(published)
         bundle_with_own_columns(own)
@@ -160,10 +210,13 @@ def services(published: Path) -> Iterator[dict[str, AppClient]]:
             "broken": stack.enter_context(build(loaded, load=_load_broken)),
             "busy": stack.enter_context(build(settings(published, max_ingest_waiting=1))),
             "empty": stack.enter_context(build(settings(published / "nothing"))),
+            "full": stack.enter_context(build(loaded)),
             "away": stack.enter_context(build(settings(published, store_url=AWAY))),
         }
         clients["loaded"].app.state.keepwell.store.prepare()
         asyncio.run(clients["busy"].app.state.keepwell.ingesting.acquire())
+        plant(clients["loaded"])
+        fill_the_disk(clients["full"])
         yield clients
 
 
@@ -174,7 +227,7 @@ def call(client: AppClient, exchange: Exchange) -> httpx.Response:
 
 def as_fixture(exchange: Exchange, answer: httpx.Response) -> dict[str, Any]:
     """Keep an exchange as a readable document."""
-    is_json = answer.headers["content-type"] in {"application/json", problems.MEDIA_TYPE}
+    is_json = answer.headers.get("content-type") in {"application/json", problems.MEDIA_TYPE}
     return {
         "request": {
             "method": exchange.method,

@@ -1,0 +1,146 @@
+"""Where jobs are handed in and asked after: what the endpoints of jobs share."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from service.instants import MICROSECONDS_PER_DAY
+from service.jobs import records
+from service.jobs.answers import unknown_job
+from service.jobs.folders import Folders
+from service.jobs.job import Limits
+from service.jobs.queue import Queue
+from service.jobs.records import Place, Record
+from service.jobs.run import run
+from service.jobs.worker import Worker, own_name
+from service.metrics import Metrics
+from service.models import Loaded
+from service.responses import JobState
+from service.settings import Settings
+from service.store.database import Database
+from service.store.histories import Histories
+
+THREADS = 4
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The jobs of one app.
+
+    Attributes
+    ----------
+    database, folders, queue
+        Their rows and files.
+    worker : Worker
+        Who works on them.
+    received : callable
+        Number of the last write of events to the store.
+    clock : callable
+        The present, microseconds since 1970-01-01 UTC.
+    threads : ThreadPoolExecutor
+        Where the store is asked, so that nobody else waits for it.
+    """
+
+    database: Database
+    folders: Folders
+    queue: Queue
+    worker: Worker
+    received: Callable[[], int]
+    clock: Callable[[], int]
+    threads: ThreadPoolExecutor
+
+    def start(self) -> None:
+        """Begin to work on jobs."""
+        self.worker.start()
+
+    def stop(self) -> None:
+        """Finish the chunk at hand and end."""
+        self.worker.stop()
+        self.threads.shutdown(wait=False)
+
+    async def ask(self, question: Callable[[], T]) -> T:
+        """Do something that waits for the store or the disk."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, question)
+
+    def get(self, job_id: str) -> Record:
+        """Return a job.
+
+        Raises
+        ------
+        Problem
+            There is none of this id.
+        """
+        with self.database.reading() as connection:
+            found = records.get(connection, job_id)
+        if found is None:
+            raise unknown_job()
+        return found
+
+    def page(self, state: JobState | None, limit: int, after: Place | None) -> list[Record]:
+        """List jobs, newest first."""
+        return records.page(self.database, state=state, limit=limit, after=after)
+
+    def cancel(self, job_id: str) -> tuple[JobState, Record]:
+        """Cancel a job; return the state it was in, and what it is now.
+
+        Raises
+        ------
+        Problem
+            There is none of this id.
+        """
+        before, job = self.queue.cancel(job_id, self.clock())
+        if before is None or job is None:
+            raise unknown_job()
+        if job.state == "cancelled":
+            self.folders.remove(job_id)
+        return before, job
+
+    def delete(self, job_id: str) -> None:
+        """Remove a job with its key and files; who works on it hears of it and stops.
+
+        Raises
+        ------
+        Problem
+            There is none of this id.
+        """
+        with self.database.writing() as connection:
+            known = records.remove(connection, job_id)
+        if not known:
+            raise unknown_job()
+        self.folders.remove(job_id)
+
+
+def opened(
+    settings: Settings,
+    database: Database,
+    *,
+    histories: Histories,
+    model: Callable[[str], Loaded],
+    metrics: Metrics,
+    clock: Callable[[], int],
+) -> Desk:
+    """Make the jobs of an app; its worker is not started yet."""
+    folders = Folders(settings.jobs_dir)
+    queue = Queue(
+        database,
+        own_name(),
+        lease=round(settings.job_lease_seconds * 1e6),
+        keep=round(settings.jobs_keep_days * MICROSECONDS_PER_DAY),
+    )
+    worker = Worker(
+        database,
+        folders,
+        queue,
+        model=model,
+        read=histories.read,
+        metrics=metrics,
+        clock=clock,
+        run=partial(run, limits=Limits(settings.max_body_bytes, settings.max_events)),
+    )
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="keepwell-jobs-desk")
+    return Desk(database, folders, queue, worker, histories.received, clock, threads)
