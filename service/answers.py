@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from churn.errors import RequestError
+from churn.history import History
 from churn.rows import Rows
 from churn.scoring import CustomerRow, CustomerScore
 from service import instants
@@ -67,6 +68,30 @@ class Scoring:
             return customer_row(self._loaded.scorer.rows, request, self.now, root)
         finally:
             self.seconds += time.perf_counter() - started
+
+    def stored_row(self, request: Checked, history: History) -> CustomerRow:
+        """Make a request with nothing but an id ready to be scored, from what is stored."""
+        started = time.perf_counter()
+        row = self._loaded.scorer.rows.of_history(
+            request.customer_id,
+            history,
+            self._as_of(request),
+            feeds=request.feeds,
+            max_reasons=request.max_reasons,
+            direction=request.direction,
+            language=request.language,
+        )
+        self.seconds += time.perf_counter() - started
+        return row
+
+    def unknown(self, request: Checked) -> bytes:
+        """Answer for a customer of whom nothing is stored."""
+        score = self._loaded.scorer.unknown(request.customer_id, self._as_of(request))
+        self._count(score)
+        return orjson.dumps(self._body(score))
+
+    def _as_of(self, request: Checked) -> int:
+        return self.now if request.as_of is None else request.as_of
 
     def answers(self, rows: Sequence[CustomerRow]) -> list[bytes]:
         """Score rows and render each answer as JSON."""

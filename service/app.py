@@ -41,6 +41,7 @@ from service.store import watch
 from service.store.database import Database
 from service.store.errors import StoreTooNew, StoreUnavailable
 from service.store.histories import Histories
+from service.store.reading import Reading
 
 
 def create_app(
@@ -88,6 +89,7 @@ def create_app(
         worker=worker,
         store=store,
         histories=histories,
+        reading=Reading(store),
         writer=writer,
         ingesting=asyncio.Semaphore(settings.max_ingest_waiting),
         jobs=jobs,
@@ -108,6 +110,7 @@ def create_app(
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
             worker.shutdown(wait=False)
+            state.reading.close()
             await asyncio.to_thread(writer.shutdown)  # what was taken is finished
             await asyncio.to_thread(store.close)
 

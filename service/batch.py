@@ -8,13 +8,14 @@ third.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 import orjson
 from starlette.types import Receive, Scope
 
+from churn.history import History
 from churn.scoring import CustomerRow
 from service import body, columns, logs
 from service.answers import MODE_BATCH, Scoring
@@ -27,8 +28,12 @@ from service.problems import (
     FieldError,
     Problem,
     internal_error,
+    store_unavailable,
 )
+from service.quick import Checked
 from service.state import State, count_failure
+from service.store.errors import StoreTooNew, StoreUnavailable
+from service.store.reading import Reading
 from service.validation import (
     FIELD_NAMES,
     batch_items,
@@ -55,17 +60,23 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
     media_type = body.media_type(headers, (body.JSON, body.NDJSON, body.ARROW))
     raw = await body.read(headers, receive, state.settings.max_batch_body_bytes)
     rows = Rows(state, scope, state.loaded())
-    render = {
-        body.JSON: rows.of_document,
-        body.NDJSON: rows.of_lines,
-        body.ARROW: rows.of_columns,
-    }[media_type]
-    content = await asyncio.get_running_loop().run_in_executor(state.worker, render, raw)
-    return Reply(content, media_type, rows.loaded.version)
+    loop = asyncio.get_running_loop()
+    if media_type == body.ARROW:
+        content = await loop.run_in_executor(state.worker, rows.of_columns, raw)
+        return Reply(content, media_type, rows.loaded.version)
+    take = rows.take_document if media_type == body.JSON else rows.take_lines
+    await loop.run_in_executor(state.worker, take, raw)
+    if rows.stored:
+        await rows.read(state.reading)
+    await loop.run_in_executor(state.worker, rows.answer)
+    return Reply(rows.content(), media_type, rows.loaded.version)
 
 
 class Rows:
     """Answers the rows of one batch, all with one model and one clock reading.
+
+    First all rows are taken, then the histories that are stored are read for all who need one, by
+    the event loop so that the thread does not wait for a database; then the rows are answered.
 
     Parameters
     ----------
@@ -75,10 +86,16 @@ class Rows:
         Of the request.
     loaded : Loaded
         The model.
+
+    Attributes
+    ----------
+    stored : dict of int to Checked
+        The rows of which nothing but an id was sent, by position.
     """
 
     def __init__(self, state: State, scope: Scope, loaded: Loaded) -> None:
         self.loaded = loaded
+        self.stored: dict[int, Checked] = {}
         self._request_id = id_of(scope)
         self._scoring = Scoring(
             loaded,
@@ -89,37 +106,80 @@ class Rows:
         )
         self._instance = route_template(scope)
         self._state = state
+        self._limits: dict[str, Any] = {
+            "max_events": state.settings.max_events,
+            "feature_names": loaded.feature_names,
+            "has_store": loaded.scorer.schema.loop,
+        }
+        self._ready: dict[int, CustomerRow] = {}
+        self._histories: dict[int, History] = {}
+        self._out: list[bytes] = []
+        self._is_document = False
 
-    def of_lines(self, raw: bytes) -> bytes:
-        """Answer an NDJSON body with as many lines."""
+    def take_lines(self, raw: bytes) -> None:
+        """Check an NDJSON body, line by line."""
         most = self._state.settings.max_body_bytes
+        for line in lines(raw, self._state.settings.max_batch_customers):
+            try:
+                if len(line) > most:
+                    raise line_too_long(most)
+                self._take(score_body(line, **self._limits), "")
+            except Exception as error:
+                self._refuse(error)
 
-        def row(index: int, line: bytes) -> CustomerRow:
-            if len(line) > most:
-                raise line_too_long(most)
-            checked = score_body(
-                line,
-                max_events=self._state.settings.max_events,
-                feature_names=self.loaded.feature_names,
-            )
-            return self._scoring.row(checked)
-
-        rows = lines(raw, self._state.settings.max_batch_customers)
-        return b"".join(line + b"\n" for line in self._each(rows, row))
-
-    def of_document(self, raw: bytes) -> bytes:
-        """Answer a JSON body with one document."""
+    def take_document(self, raw: bytes) -> None:
+        """Check a JSON body, customer by customer."""
+        self._is_document = True
         document = parse(raw, FIELD_NAMES)
         customers = batch_items(document)
         root = "" if isinstance(document, list) else "/customers"
         check_count(len(customers), self._state.settings.max_batch_customers)
-        results = self._each(
-            customers, lambda index, customer: self._row(customer, f"{root}/{index}")
-        )
+        for index, customer in enumerate(customers):
+            try:
+                place = f"{root}/{index}"
+                self._take(score_request(customer, root=place, **self._limits), place)
+            except Exception as error:
+                self._refuse(error)
+
+    async def read(self, reading: Reading) -> None:
+        """Read the histories of all who are stored; where they cannot be read, say so by row."""
+        asked = list({checked.customer_id for checked in self.stored.values()})
+        try:
+            found = await reading.histories(asked)
+        except (StoreUnavailable, StoreTooNew) as error:
+            problem = store_unavailable(error)
+            for at in self.stored:
+                self._out[at] = self._refusal(at, problem)
+            return
+        for at, checked in self.stored.items():
+            history = found.get(checked.customer_id)
+            if history is None:
+                self._out[at] = self._scoring.unknown(checked)
+            else:
+                self._histories[at] = history
+
+    def answer(self) -> None:
+        """Score what was taken, a block at a time."""
+        for at, history in self._histories.items():
+            try:
+                self._ready[at] = self._scoring.stored_row(self.stored[at], history)
+            except Exception as error:
+                self._out[at] = self._refusal(at, error)
+        ready = sorted(self._ready.items())
+        for start in range(0, len(ready), BLOCK_ROWS):
+            self._answer(ready[start : start + BLOCK_ROWS])
+        metrics = self._state.metrics
+        metrics.batch_rows.observe(len(self._out))
+        metrics.predict_duration_seconds[MODE_BATCH].observe(self._scoring.seconds)
+
+    def content(self) -> bytes:
+        """Every customer's answer or problem, in input order: a line each, or one document."""
+        if not self._is_document:
+            return b"".join(line + b"\n" for line in self._out)
         return b'{"model_version":%b,"request_id":%b,"results":[%b]}' % (
             orjson.dumps(self.loaded.version),
             orjson.dumps(self._request_id),
-            b",".join(results),
+            b",".join(self._out),
         )
 
     def of_columns(self, raw: bytes) -> bytes:
@@ -145,51 +205,30 @@ class Rows:
         content: bytes = arrow_output.write(scorer, sent.customer_id, sent.as_of, answers, metadata)
         return content
 
-    def _row(self, customer: Any, root: str) -> CustomerRow:
-        checked = score_request(
-            customer,
-            max_events=self._state.settings.max_events,
-            feature_names=self.loaded.feature_names,
-            root=root,
-        )
-        return self._scoring.row(checked, root)
+    def _take(self, checked: Checked, root: str) -> None:
+        at = len(self._out)
+        if checked.by_id:
+            self.stored[at] = checked
+        else:
+            self._ready[at] = self._scoring.row(checked, root)
+        self._out.append(b"")
 
-    def _each(
-        self, customers: Iterable[Any], row: Callable[[int, Any], CustomerRow]
-    ) -> list[bytes]:
-        """Every customer's answer or problem, as JSON, in input order."""
-        out: list[bytes] = []
-        ready: list[tuple[int, CustomerRow]] = []
-        for index, customer in enumerate(customers):
-            out.append(b"")
-            try:
-                ready.append((index, row(index, customer)))
-            except Exception as error:
-                out[index] = self._refusal(index, error)
-            if len(ready) == BLOCK_ROWS:
-                self._answer(ready, out)
-                ready = []
-        self._answer(ready, out)
-        metrics = self._state.metrics
-        metrics.batch_rows.observe(len(out))
-        metrics.predict_duration_seconds[MODE_BATCH].observe(self._scoring.seconds)
-        return out
+    def _refuse(self, error: Exception) -> None:
+        self._out.append(self._refusal(len(self._out), error))
 
-    def _answer(self, ready: list[tuple[int, CustomerRow]], out: list[bytes]) -> None:
-        if not ready:
-            return
+    def _answer(self, ready: Sequence[tuple[int, CustomerRow]]) -> None:
         try:
             answers = self._scoring.answers([row for _, row in ready])
         except Exception as error:
             if len(ready) == 1:
                 index, _ = ready[0]
-                out[index] = self._refusal(index, error)
+                self._out[index] = self._refusal(index, error)
                 return
             for one in ready:  # the fault is one row's: the others are answered
-                self._answer([one], out)
+                self._answer([one])
             return
         for (index, _), answer in zip(ready, answers, strict=True):
-            out[index] = answer
+            self._out[index] = answer
 
     def _refusal(self, index: int, error: Exception) -> bytes:
         if isinstance(error, Problem):

@@ -46,6 +46,7 @@ EXAMPLE_FEATURES: dict[str, Any] = {
     "as_of": "2026-11-21T00:00:00Z",
     "features": {"days_since_last_purchase": 41.0, "purchases_30d": 0},
 }
+EXAMPLE_ID: dict[str, Any] = {"customer_id": "c-1042", "as_of": "2026-11-21T00:00:00Z"}
 
 
 def _package_version() -> str:
@@ -85,6 +86,7 @@ def score_body() -> dict[str, Any]:
                     "examples": {
                         "events": {"summary": "A history", "value": EXAMPLE_EVENTS},
                         "features": {"summary": "Ready features", "value": EXAMPLE_FEATURES},
+                        "stored": {"summary": "What is stored", "value": EXAMPLE_ID},
                     },
                 }
             },

@@ -34,6 +34,11 @@ class Checked(NamedTuple):
     direction: Direction
     language: Language
 
+    @property
+    def by_id(self) -> bool:
+        """Whether what is stored of the customer is to be scored."""
+        return self.events is None and self.features is None
+
 
 class _Unsure(Exception):
     """Something here is for the schema to judge."""

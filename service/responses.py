@@ -14,7 +14,7 @@ from churn.words import Language
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Band = Literal["low", "medium", "high"]
-Status = Literal["scored", "lapsed", "insufficient_history"]
+Status = Literal["scored", "lapsed", "insufficient_history", "unknown_customer"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 JobFormat = Literal["ndjson", "csv", "parquet"]
 

@@ -106,9 +106,10 @@ class EventsRequest(_Strict):
 
 
 class ScoreRequest(_Strict):
-    """One customer: the events of the observation window, ready features, or both.
+    """One customer: the events of the observation window, ready features, or both; or an id alone.
 
     Beside `events`, `features` holds only what no event tells: the model's columns of your own.
+    With neither, the events that are stored of the customer are scored.
     """
 
     customer_id: Annotated[

@@ -44,7 +44,8 @@ def _declared(path: str, operation_id: str) -> Callable[[Any], Any]:
 async def score(request: Request) -> Response:
     """Churn probability, reasons and an action for one customer.
 
-    Send the customer's `events` in the observation window, or ready `features`.
+    Send the customer's `events` in the observation window, or ready `features`; with neither, the
+    events that `POST /v1/events` brought are scored.
     """
     return (await single.score(state_of(request), request.scope, request.receive)).response()
 

@@ -1,18 +1,24 @@
 """One customer: from the raw request to the raw answer."""
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeVar
 
 from starlette.types import Receive, Scope
 
+from churn.history import History
 from service import body
 from service.answers import MODE_SINGLE, Scoring
 from service.context import id_of
 from service.direct import Reply
+from service.quick import Checked
 from service.state import State
 from service.validation import score_body
 
 LARGE_BODY = 32 * 1024
 """Bytes of some 300 events; what is larger is checked and scored in a thread, beside the loop."""
+
+T = TypeVar("T")
 
 
 async def score(state: State, scope: Scope, receive: Receive) -> Reply:
@@ -22,6 +28,8 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
     ------
     Problem
         The request is wrong, or no model is loaded.
+    StoreUnavailable, StoreTooNew
+        The stored history that is to be scored cannot be read now.
     """
     headers = body.told(scope)
     body.media_type(headers, (body.JSON,))
@@ -31,16 +39,40 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
         loaded, state.metrics, now=state.clock(), request_id=id_of(scope), mode=MODE_SINGLE
     )
 
-    def answer() -> bytes:
+    def answer() -> bytes | Checked:
         checked = score_body(
-            raw, max_events=state.settings.max_events, feature_names=loaded.feature_names
+            raw,
+            max_events=state.settings.max_events,
+            feature_names=loaded.feature_names,
+            has_store=loaded.scorer.schema.loop,
         )
+        if checked.by_id:
+            return checked
         (content,) = scoring.answers([scoring.row(checked)])
         return content
 
-    if len(raw) > LARGE_BODY:
-        content = await asyncio.get_running_loop().run_in_executor(state.worker, answer)
-    else:
-        content = answer()
+    content = await _where_it_fits(state, len(raw), answer)
+    if isinstance(content, Checked):
+        content = await _stored(state, scoring, content)
     state.metrics.predict_duration_seconds[MODE_SINGLE].observe(scoring.seconds)
     return Reply(content, body.JSON, loaded.version)
+
+
+async def _stored(state: State, scoring: Scoring, checked: Checked) -> bytes:
+    """Answer from what is stored of the customer."""
+    stored = await state.reading.history(checked.customer_id)
+    if stored is None:
+        return scoring.unknown(checked)
+
+    def answer() -> bytes:
+        (content,) = scoring.answers([scoring.stored_row(checked, History.decode(stored))])
+        return content
+
+    return await _where_it_fits(state, len(stored), answer)
+
+
+async def _where_it_fits(state: State, size: int, work: Callable[[], T]) -> T:
+    """Do work on so many bytes: what is short at once, what is long beside the loop."""
+    if size > LARGE_BODY:
+        return await asyncio.get_running_loop().run_in_executor(state.worker, work)
+    return work()

@@ -14,6 +14,7 @@ from service.problems import MODEL_UNAVAILABLE, Problem
 from service.settings import Settings
 from service.store.database import Database
 from service.store.histories import Histories
+from service.store.reading import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class State:
     writer: ThreadPoolExecutor
     ingesting: asyncio.Semaphore
     jobs: Desk
+    reading: Reading
 
     def loaded(self) -> Loaded:
         """Return the model that serves now.

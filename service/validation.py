@@ -124,7 +124,7 @@ def score_request(
     root : str, optional
         JSON pointer to the customer within the body.
     has_store : bool, optional
-        Whether a customer may come without `events` and `features`.
+        Whether a customer may come without `events` and `features`, which scores what is stored.
 
     Raises
     ------
@@ -149,8 +149,9 @@ def _scorable(request: Checked, root: str, feature_names: Set[str], has_store: b
     if request.events is None and request.features is None and not has_store:
         raise Problem(
             HISTORY_UNAVAILABLE,
-            f"{root or 'The body'} has neither `events` nor `features`, and stored history is not "
-            "available; send the customer's `events`, or the `features` named by GET /v1/model.",
+            f"{root or 'The body'} has no `features`, and the loaded model was made of a ready "
+            "feature table and reads no events, stored or sent; send the `features` named by "
+            "GET /v1/model.",
             (FieldError(root, "nothing_to_score"),),
         )
     if request.features is not None and not request.features.keys() <= feature_names:

@@ -9,9 +9,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from service.store import faults, migrate
 from service.store.engine import LOCK_SECONDS, Dialect, Pool, parse
@@ -152,12 +153,22 @@ class Database:
     def _connected(self, engine: Engine) -> Iterator[Connection]:
         """Lend a connection and end its transaction; driver errors become the store's."""
         connection = self._connect(engine)
+        driver: Any = connection.connection.driver_connection
         try:
             with connection, connection.begin():
                 yield connection
         except SQLAlchemyError as error:
             self._note(error)
             told = faults.explain(error, self.shown)
+            if told is None:
+                raise
+            raise told from None
+        except engine.dialect.loaded_dbapi.Error as error:
+            # Of who speaks with the driver itself.
+            lost = engine.dialect.is_disconnect(error, driver, None)
+            wrapped = DBAPIError("", None, error, connection_invalidated=lost)
+            self._note(wrapped)
+            told = faults.explain(wrapped, self.shown)
             if told is None:
                 raise
             raise told from None

@@ -24,11 +24,19 @@ IDLE_SECONDS = 5
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection that is closed when its server, though it has not gone, says nothing more."""
+    """A connection that is closed when its server, though it has not gone, says nothing more.
+
+    Attributes
+    ----------
+    patience : float
+        Seconds to wait for an answer.
+    """
+
+    patience: float = ANSWER_SECONDS
 
     def wait(self, *arguments: Any, **options: Any) -> Any:
         """Wait for an answer."""
-        options.setdefault("timeout", ANSWER_SECONDS)
+        options.setdefault("timeout", self.patience)
         try:
             return super().wait(*arguments, **options)
         except psycopg.errors._WaitTimeout:

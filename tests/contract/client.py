@@ -25,6 +25,7 @@ class AppClient:
     def __init__(self, app: FastAPI) -> None:
         self.app = app
         self._store = app.state.keepwell.store
+        self._reading = app.state.keepwell.reading
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
@@ -42,6 +43,7 @@ class AppClient:
     ) -> None:
         self._runner.run(self._http.aclose())
         self._runner.close()
+        self._reading.close()
         self._store.close()
 
     def refresh(self) -> None:
@@ -98,3 +100,11 @@ def purchases(count: int = 5, **changes: Any) -> list[dict[str, Any]]:
 def customer(**changes: Any) -> dict[str, Any]:
     """Make a request that is scored."""
     return {"customer_id": "c-1042", "as_of": AS_OF, "events": purchases(), **changes}
+
+
+def keep(client: AppClient, customer_id: str, events: list[dict[str, Any]]) -> None:
+    """Put a customer's events into the store, as a request has them."""
+    sent = [{"customer_id": customer_id, **event} for event in events]
+    answer = client.post("/v1/events", {"events": sent})
+    assert answer.status_code == 200
+    assert {row["status"] for row in answer.json()["rows"]} <= {"accepted", "duplicate"}

@@ -19,10 +19,11 @@ import httpx
 from churn.features import FEATURE_NAMES
 from churn.scoring import Scorer
 from service import models, problems
-from service.contract import EXAMPLE_EVENTS, EXAMPLE_FEATURES
+from service.contract import EXAMPLE_EVENTS, EXAMPLE_FEATURES, EXAMPLE_ID
 from service.models import Loaded
 from service.settings import Settings
-from tests.contract.client import AppClient, build
+from tests import ready_table
+from tests.contract.client import AppClient, build, keep
 from tests.contract.planted_jobs import (
     COMING,
     DONE,
@@ -95,6 +96,8 @@ EXCHANGES: dict[str, Exchange] = {
     "score_features_few": _score(EXAMPLE_FEATURES),
     "score_insufficient_history": _score(EXAMPLE_EVENTS | {"events": []}),
     "score_lapsed": _score(EXAMPLE_EVENTS | {"as_of": NOW_LAPSED}),
+    "score_by_id": _score(EXAMPLE_ID, service="stored"),
+    "score_unknown_customer": _score({"customer_id": "c-7"}, service="stored"),
     "score_v1": Exchange("POST", "/v1/score", EXAMPLE_EVENTS),
     "score_batch_json": Exchange(
         "POST", "/v1/score/batch", {"customers": [EXAMPLE_EVENTS, _WRONG, EXAMPLE_FEATURES]}
@@ -146,7 +149,7 @@ EXCHANGES: dict[str, Exchange] = {
     "problem_unsupported_media_type": _score("c-1042", headers={"content-type": "text/csv"}),
     "problem_invalid_field": _score(_WRONG),
     "problem_unknown_feature": _score({"customer_id": "c-1042", "features": {"purchase_30d": 1}}),
-    "problem_history_unavailable": _score({"customer_id": "c-1042"}),
+    "problem_history_unavailable": _score({"customer_id": "c-1042"}, service="table"),
     "problem_overloaded": Exchange("POST", "/v1/events", _SENT, service="busy"),
     "problem_store_unavailable": Exchange("POST", "/v1/events", _SENT, service="away"),
     "problem_unknown_job": Exchange("GET", f"/v1/jobs/{COMING}"),
@@ -193,7 +196,9 @@ def _load_broken(path: Path) -> Loaded:
 def services(published: Path) -> Iterator[dict[str, AppClient]]:
     """Start one app in each state that the exchanges need."""
     with ExitStack() as stack:
-        own, stores = (Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in "12")
+        own, table, stores = (
+            Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in "123"
+        )
 
         def settings(models_dir: Path, **more: Any) -> Settings:
             url = f"sqlite:///{stores}/keepwell.db"
@@ -202,8 +207,13 @@ def services(published: Path) -> Iterator[dict[str, AppClient]]:
 
         loaded = settings(published)
         bundle_with_own_columns(own)
+        ready_table.trained(table)
         clients = {
             "loaded": stack.enter_context(build(loaded)),
+            "stored": stack.enter_context(
+                build(settings(published, store_url=f"sqlite:///{stores}/filled.db"))
+            ),
+            "table": stack.enter_context(build(settings(table / "models"))),
             "own": stack.enter_context(build(settings(own))),
             "fresh": stack.enter_context(build(loaded)),
             "narrow": stack.enter_context(build(settings(published, max_body_bytes=1024))),
@@ -214,6 +224,7 @@ def services(published: Path) -> Iterator[dict[str, AppClient]]:
             "away": stack.enter_context(build(settings(published, store_url=AWAY))),
         }
         clients["loaded"].app.state.keepwell.store.prepare()
+        keep(clients["stored"], "c-1042", HISTORY)
         asyncio.run(clients["busy"].app.state.keepwell.ingesting.acquire())
         plant(clients["loaded"])
         fill_the_disk(clients["full"])

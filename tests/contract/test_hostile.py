@@ -140,9 +140,6 @@ WRONG: list[tuple[str, Any, str, str]] = [
     ("another language", customer(language="de"), "/language", "unknown_value"),
     ("a computed feature beside events", customer(features={"purchases_30d": 1}),
      "/features/purchases_30d", "computed_from_events"),
-    ("neither form", {"customer_id": "c"}, "", "nothing_to_score"),
-    ("null forms", {"customer_id": "c", "events": None, "features": None}, "",
-     "nothing_to_score"),
     ("too many events", customer(events=[{}] * 10_001), "/events", "too_many"),
 ]  # fmt: skip
 
@@ -191,13 +188,6 @@ def test_an_unknown_name_is_answered_with_the_nearest_known(
     client: AppClient, body: Any, name: str
 ) -> None:
     assert name in client.post("/score", body).json()["detail"]
-
-
-def test_neither_form_is_answered_with_what_to_send(client: AppClient) -> None:
-    problem = client.post("/score", {"customer_id": "c"}).json()
-    assert problem["type"] == "/problems/history-unavailable"
-    assert "`events`" in problem["detail"]
-    assert "`features`" in problem["detail"]
 
 
 def test_not_more_than_twenty_errors_are_shown(client: AppClient) -> None:
