@@ -1,8 +1,8 @@
 """`python -m benchmarks [name ...]`: run them, print the tables, write docs/benchmarks.md.
 
 Without a name all are run but `large`, which takes some 20 minutes, `serving`, which takes some 15
-and needs wrk, `soak`, which takes some 20, and `store`, which takes some 5 and needs wrk and 4 GB
-of disk.
+and needs wrk, `soak`, which takes some 20, `store`, which takes some 5 and needs wrk and 4 GB
+of disk, and `jobs`, which takes some 15 and 6 GB of disk.
 """
 
 import sys
@@ -11,7 +11,7 @@ from importlib import import_module
 from benchmarks.report import Result, keep
 
 NAMES = ("customer", "kernel", "features", "bulk", "threads", "whole")
-ONLY_BY_NAME = ("large", "serving", "soak", "store")
+ONLY_BY_NAME = ("large", "serving", "soak", "store", "jobs")
 
 
 def main(chosen: list[str]) -> int:

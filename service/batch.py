@@ -23,7 +23,6 @@ from service.context import id_of, route_template
 from service.direct import Reply
 from service.models import Loaded
 from service.problems import (
-    TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     FieldError,
     Problem,
@@ -38,6 +37,7 @@ from service.validation import (
     FIELD_NAMES,
     batch_items,
     check_count,
+    line_too_long,
     parse,
     score_body,
     score_request,
@@ -257,12 +257,3 @@ def lines(raw: bytes, most: int, name: str = "customers") -> list[bytes]:
         return []
     check_count(raw.count(b"\n") + 1, most, name)
     return raw.split(b"\n")
-
-
-def line_too_long(limit: int) -> Problem:
-    """Make the problem of a line of more bytes than a customer may have."""
-    return Problem(
-        TOO_LARGE,
-        f"The line is larger than {limit} bytes; send a shorter history.",
-        (FieldError("", "body_too_large"),),
-    )

@@ -355,3 +355,12 @@ def check_count(count: int, most: int, name: str = "customers") -> None:
             f"A batch has at most {most} {name}; split the list.",
             (FieldError("", f"too_many_{name}"),),
         )
+
+
+def line_too_long(limit: int) -> Problem:
+    """Make the problem of a line of more bytes than a customer may have."""
+    return Problem(
+        TOO_LARGE,
+        f"The line is larger than {limit} bytes; send a shorter history.",
+        (FieldError("", "body_too_large"),),
+    )

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from churn.inputs import Inputs
-from service import batch
 from service.jobs.job import JobFailed, Limits
 from service.jobs.named_columns import CUSTOMER, EVENTS, Known, customer, known_columns
 from service.jobs.sent import Chunk, Place, Row
 from service.problems import INVALID_FIELD, FieldError, Problem, invalid_field
-from service.validation import FIELD_NAMES, parse
+from service.validation import FIELD_NAMES, line_too_long, parse
 
 _BOM = b"\xef\xbb\xbf"
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -184,7 +183,7 @@ class CsvReader:
             return None if cells is None else _BLANK
         line = records.first_line
         if records.size > self._limits.line_bytes:
-            return Row(None, batch.line_too_long(self._limits.line_bytes), line)
+            return Row(None, line_too_long(self._limits.line_bytes), line)
         columns = self._columns
         if len(cells) != len(columns.names):
             fault = invalid_field(

@@ -26,6 +26,9 @@ from service.jobs.sent import Place
 from service.problems import Problem
 from service.validation import FIELD_NAMES, parse
 
+_LONGEST_ANSWER = 1 << 30
+"""Longer than any: our own lines are taken as they are."""
+
 Span = tuple[int, int]
 """Where a row begins and ends in a file, bytes."""
 
@@ -57,17 +60,31 @@ def without(folder: Path, job: Job, customer_id: str) -> Removed:
         if job.results_format == "parquet":
             removed: int = _parquet().rewrite(results, customer_id)
         elif job.results_format == "csv":
-            removed = _leave_out(results, list(_records(results, harmless(customer_id))))
+            removed = _leave_out(results, list(_records(results, harmless(customer_id), Limits())))
         else:
-            found = _lines(results, customer_id.encode(), _answered(customer_id))
+            found = _lines(results, b"", _answered(customer_id), _LONGEST_ANSWER)
             removed = _leave_out(results, list(found))
     return Removed(removed, counted(results, job.results_format))
 
 
-def input_without(folder: Path, job: Job, customer_id: str) -> int:
+def input_without(
+    folder: Path,
+    job: Job,
+    customer_id: str,
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+) -> int:
     """Take a customer out of the input of a job that is not finished, which then starts anew.
 
     What cannot be read but holds the identifier's text goes too.
+
+    Parameters
+    ----------
+    folder, job
+        The job's.
+    customer_id : str
+        Whose rows.
+    limits : Limits, optional
+        Of the run: a longer line cannot be read.
 
     Returns
     -------
@@ -86,9 +103,9 @@ def input_without(folder: Path, job: Job, customer_id: str) -> int:
             doomed: list[Span] = []
         else:
             doomed = list(
-                _records(path, customer_id)
+                _records(path, customer_id, limits)
                 if job.input_format == "csv"
-                else _lines(path, customer_id.encode(), _sent(customer_id))
+                else _lines(path, customer_id.encode(), _sent(customer_id), limits.line_bytes)
             )
             there = bool(doomed)
         if not there:
@@ -137,11 +154,13 @@ def _holds(path: Path, span: Span, text: bytes) -> bool:
         return whole.find(text, begin, end) >= 0
 
 
-def _lines(path: Path, text: bytes, is_theirs: Callable[[bytes], bool]) -> Iterator[Span]:
-    """The lines of an NDJSON file that are a customer's; `text` is the identifier."""
+def _lines(
+    path: Path, text: bytes, is_theirs: Callable[[bytes], bool], most: int
+) -> Iterator[Span]:
+    """The lines of an NDJSON file that are a customer's, and longer ones that hold `text`."""
     at = 0
     with path.open("rb") as handle:
-        for line, length in lines(handle, Limits().line_bytes):
+        for line, length in lines(handle, most):
             span = at, at + length
             if _holds(path, span, text) if line is None else is_theirs(line):
                 yield span
@@ -180,12 +199,12 @@ def _loosely(line: bytes) -> Any:
     return value.get(CUSTOMER) if isinstance(value, dict) else None
 
 
-def _records(path: Path, customer_id: str) -> Iterator[Span]:
+def _records(path: Path, customer_id: str, limits: Limits) -> Iterator[Span]:
     """The records of a CSV file that are a customer's; what cannot be read, if they are in it."""
     text = customer_id.encode()
     at = 0
     with path.open("rb") as handle:
-        records = Records(handle, Place(), Limits())
+        records = Records(handle, Place(), limits)
         try:
             names = header(records)
             place = names.index(CUSTOMER)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from churn.scoring import Scorer
-from service import batch
 from service.jobs.csv_in import CsvReader
 from service.jobs.job import Job, JobFailed, Limits, input_path
 from service.jobs.sent import Chunk, Place, Reader, Row
+from service.validation import line_too_long
 
 NEEDS_ARROW = (
     "Parquet is not installed on this server; its operator adds it by `pip install "
@@ -114,7 +114,7 @@ class NdjsonReader:
 
     def _row(self, line: bytes | None) -> Row:
         if line is None:
-            return Row(None, batch.line_too_long(self._most))
+            return Row(None, line_too_long(self._most))
         return Row(line)
 
 
