@@ -1,6 +1,5 @@
 """Load a log into the store of the service, and write the stored log back."""
 
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,6 +12,7 @@ from cli.extras import training_extra
 from cli.options import DEFAULT_CONFIG, AsJson, ConfigFile
 from cli.output import print_json, say
 from cli.progress import progress
+from cli.scratch import scratch
 
 if TYPE_CHECKING:
     from service.store.database import Database
@@ -77,10 +77,10 @@ def import_log(
     now = time.time_ns() // 1000
     with (
         closing(opened(store_url)) as database,
-        tempfile.TemporaryDirectory(prefix="keepwell-") as work,
+        scratch("keepwell-import-") as work,
         progress() as listener,
     ):
-        log = read_log(settings, Path(work), now_us=now, progress=listener)
+        log = read_log(settings, work, now_us=now, progress=listener)
         kept = log.keep_quarantine(quarantine or settings.base_dir / "quarantine.parquet")
         loading, total = Loading(database), Loaded()
         sources, repeats, resumed = [], 0, 0

@@ -5,7 +5,6 @@ eye: whoever reads it has to guess the types.
 """
 
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,21 +54,22 @@ def write(pages: Iterable[Customers], out: Path) -> int:
         The file cannot be written.
     """
     rows = 0
+    unfinished = out.with_name(f".{out.name}.unfinished")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".keepwell-", dir=out.parent) as folder:
-            unfinished = Path(folder) / out.name
-            with unfinished.open("wb") as sink:
-                put, close = _writer(sink, out.suffix)
-                for table in _groups(pages):
-                    put(table)
-                    rows += table.num_rows
-                close()
-                sink.flush()
-                os.fsync(sink.fileno())
-            unfinished.replace(out)
+        with unfinished.open("wb") as sink:
+            put, close = _writer(sink, out.suffix)
+            for table in _groups(pages):
+                put(table)
+                rows += table.num_rows
+            close()
+            sink.flush()
+            os.fsync(sink.fileno())
+        unfinished.replace(out)
     except OSError as error:
         raise DataError(f"{out} cannot be written: {error.strerror or error}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
     return rows
 
 
