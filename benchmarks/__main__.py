@@ -1,13 +1,8 @@
 """`python -m benchmarks [name ...]`: run them, print the tables, write docs/benchmarks.md.
 
 Without a name all are run but `large`, which takes some 20 minutes, `serving`, which takes some 15
-<<<<<<< HEAD
-and needs wrk, `soak`, which takes some 20, `store`, which takes some 5 and needs wrk and 4 GB
-of disk, and `jobs`, which takes some 15 and 6 GB of disk.
-=======
-and needs wrk, `soak`, which takes some 20, `kills`, which takes some 15, and `store`, which takes
-some 5 and needs wrk and 4 GB of disk.
->>>>>>> 7c6deac (Events and imports through kills: acknowledged once, nothing left over)
+and needs wrk, `soak`, which takes some 20, `kills`, which takes some 15, `store`, which takes some
+5 and needs wrk and 4 GB of disk, and `jobs`, which takes some 15 and 6 GB of disk.
 """
 
 import sys
@@ -16,11 +11,7 @@ from importlib import import_module
 from benchmarks.report import Result, keep
 
 NAMES = ("customer", "kernel", "features", "bulk", "threads", "whole")
-<<<<<<< HEAD
-ONLY_BY_NAME = ("large", "serving", "soak", "store", "jobs")
-=======
-ONLY_BY_NAME = ("large", "serving", "soak", "kills", "store")
->>>>>>> 7c6deac (Events and imports through kills: acknowledged once, nothing left over)
+ONLY_BY_NAME = ("large", "serving", "soak", "kills", "store", "jobs")
 
 
 def main(chosen: list[str]) -> int:
