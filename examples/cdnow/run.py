@@ -33,6 +33,9 @@ REQUEST = """{"customer_id": "c-1042", "as_of": "1998-06-01T00:00:00Z", "events"
   {"occurred_at": "1998-01-09T12:00:00Z", "kind": "purchase", "amount": 13.97}]}"""
 
 
+# A customer of the log, whose history the store has.
+STORED = '{"customer_id": "00004", "as_of": "1998-06-01T00:00:00Z"}'
+
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -93,11 +96,15 @@ def wait_until_ready(server: subprocess.Popen[bytes], host: str, port: int) -> b
 def show_answer(host: str, port: int) -> None:
     """Print a command to paste, and what it really answers."""
     status, text = ask(host, port, "POST", "/score", REQUEST)
+    known = json.loads(ask(host, port, "POST", "/score", STORED)[1])
     print(
         f"\nKeepwell serves on http://{host}:{port} (Ctrl-C ends it). Ask it about a customer:\n\n"
         f"curl -s http://{host}:{port}/score -H 'Content-Type: application/json' -d '{REQUEST}'\n\n"
         f"It answers (HTTP {status}):\n\n"
-        f"{json.dumps(json.loads(text), indent=2, ensure_ascii=False)}\n",
+        f"{json.dumps(json.loads(text), indent=2, ensure_ascii=False)}\n\n"
+        "The log is in the store too, so that a customer's id is enough:\n\n"
+        f"curl -s http://{host}:{port}/score -H 'Content-Type: application/json' -d '{STORED}'\n\n"
+        f"It answers: {known['status']}, churn probability {known['churn_probability']}\n",
         flush=True,
     )
 
@@ -136,16 +143,17 @@ def train() -> int:
         return training.wait()
 
 
-def serve(host: str, port: int) -> int:
+def remember(env: dict[str, str]) -> int:
+    """Put the log into the store; the exit code is that of what failed."""
+    with child([KEEPWELL, "store", "import", "-c", str(HERE / "keepwell.toml")], env) as storing:
+        return storing.wait()
+
+
+def serve(host: str, port: int, env: dict[str, str]) -> int:
     """Serve until told to end."""
     command = [KEEPWELL, "serve", "--host", host, "--port", str(port)]
-    models_dir = Path(os.environ.get("KEEPWELL_MODELS_DIR", "models"))
-    unless_set = {
-        # A log line per probe would bury the answer; KEEPWELL_ACCESS_LOG=1 brings them back.
-        "KEEPWELL_ACCESS_LOG": "0",
-        "KEEPWELL_STORE_URL": f"sqlite:///{models_dir.resolve().parent}/keepwell.db",
-    }
-    with child(command, {**unless_set, **os.environ}) as server:
+    # A log line per probe would bury the answer; KEEPWELL_ACCESS_LOG=1 brings them back.
+    with child(command, {"KEEPWELL_ACCESS_LOG": "0", **env}) as server:
         if not wait_until_ready(server, host, port):
             server.terminate()
             server.wait()
@@ -168,11 +176,16 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    if not usable_model(Path(os.environ.get("KEEPWELL_MODELS_DIR", "models"))):
+    models_dir = Path(os.environ.get("KEEPWELL_MODELS_DIR", "models"))
+    store = models_dir.resolve().parent / "keepwell.db"
+    env = {"KEEPWELL_STORE_URL": f"sqlite:///{store}", **os.environ}
+    failed = 0
+    trained = usable_model(models_dir)
+    if not trained:
         failed = train()
-        if failed:
-            return failed
-    return serve(options.host, options.port)
+    if not failed and not (trained and store.exists()):
+        failed = remember(env)
+    return failed or serve(options.host, options.port, env)
 
 
 if __name__ == "__main__":
