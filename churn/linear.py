@@ -104,10 +104,9 @@ class Linear:
         family : ndarray of int64, shape (n_columns,)
             Of each column.
         """
-        contributions *= 1.0 - self.share
         _contribute(
-            columns, self.column, self.center, self.scale, self.missing, self.mean,
-            self.share * self.weight, family, contributions,
+            columns, self.column, self.center, self.scale, self.missing, self.mean, self.weight,
+            self.share, family, contributions,
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,9 +141,11 @@ def _blend(
 @compiled
 def _contribute(
     columns: Floats, column: Integers, center: Floats, scale: Floats, missing: Floats,
-    mean: Floats, weight: Floats, family: Integers, out: Floats,
+    mean: Floats, weight: Floats, share: float, family: Integers, out: Floats,
 ) -> None:  # fmt: skip
     for row in range(len(out)):
+        for at in range(out.shape[1]):
+            out[row, at] *= 1.0 - share
         for k in range(len(column)):
             z = _deviation(columns[row, column[k]], center[k], scale[k], missing[k])
-            out[row, family[column[k]]] += weight[k] * (z - mean[k])
+            out[row, family[column[k]]] += share * weight[k] * (z - mean[k])

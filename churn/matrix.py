@@ -46,6 +46,7 @@ class MatrixScorer:
         manifest = bundle.manifest
         self.settings = FeatureSettings(manifest.observation_window_days, manifest.horizon_days)
         self.feeds = frozenset(manifest.feeds)
+        self._expected = bundle.model.expected_margin
         # Requests repeat a few sets of feeds; which families these silence is found once.
         self._absent = lru_cache(maxsize=256)(self._absent_with)
 
@@ -107,7 +108,7 @@ class MatrixScorer:
             margin, explained = model.explain(columns)
             base = np.empty(len(known), dtype=np.float64)
             absent = self._absent(self.feeds if feeds is None else feeds & self.feeds)
-            _begin(base, model.expected_margin, explained, absent)
+            _begin(base, self._expected, explained, absent)
         else:
             margin = model.margin(columns)
         probability = model.calibration.apply(margin)

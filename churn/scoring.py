@@ -162,7 +162,8 @@ class Scorer(MatrixScorer):
         silent = self.days_until_purchase(scores.curve)
         beyond: dict[int, list[int]] = {}
         if any_outside(X, self._low, self._high):
-            for at, where in np.argwhere((X < self._low) | (X > self._high)).tolist():
+            found = ((X < self._low) | (X > self._high)).nonzero()
+            for at, where in zip(*(places.tolist() for places in found), strict=True):
                 beyond.setdefault(at, []).append(where)
         status, band = scores.status.tolist(), scores.band.tolist()
         probability, interval = scores.probability.tolist(), scores.interval.tolist()

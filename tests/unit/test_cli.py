@@ -86,6 +86,17 @@ def test_wrong_use_is_one_line_that_names_it_and_exit_code_2(
     assert named in refusal(capsys)
 
 
+def test_a_server_does_not_load_what_only_training_needs() -> None:
+    refused = """
+import sys
+from cli.main import run
+run(["serve", "--host", "192.0.2.1"])
+print("numba" in sys.modules, any(name.startswith("scipy.") for name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", refused], capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
 def test_a_failure_is_one_line_and_exit_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
