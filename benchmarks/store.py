@@ -108,7 +108,7 @@ def fill(url: str) -> None:
             pieces.write(connection, [(customer(n), *ready[n % DISTINCT]) for n in some])
     with database.writing() as connection:
         set_number(connection, 1)
-        advance(connection, _events(histories()[0]), instants.now())
+        advance(connection, {Kind.PURCHASE: max(one.last_at for one in kept)}, instants.now())
     database.close()
 
 
