@@ -104,7 +104,7 @@ def fill(url: str) -> None:
     database = Database(url)
     for start in range(0, CUSTOMERS, ROWS_AT_ONCE):
         with database.writing() as connection:
-            some = range(start, start + ROWS_AT_ONCE)
+            some = range(start, min(start + ROWS_AT_ONCE, CUSTOMERS))
             pieces.write(connection, [(customer(n), *ready[n % DISTINCT]) for n in some])
     with database.writing() as connection:
         set_number(connection, 1)

@@ -126,7 +126,7 @@ def test_a_server_that_freezes_is_given_up_and_used_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(databases, "PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(drivers, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(drivers.Connection, "patience", 0.5)
     monkeypatch.setattr(drivers, "CONNECT_SECONDS", 2)  # the client library takes no less
     database = Database(server.url(server.new_database()))
     with Load(database) as load:
