@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from service.jobs.folders import sync
 from service.jobs.job import JobFailed
 
 NEW = ".new"
@@ -52,15 +53,6 @@ def room_in(folder: Path) -> Iterator[None]:
         raise JobFailed(
             f"no space left in {folder}; free some there, or ask for less, and send the list again"
         ) from None
-
-
-def sync(folder: Path) -> None:
-    """Force a folder's names to disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class Hashed(io.RawIOBase):

@@ -109,6 +109,7 @@ class _Maker:
         self._job = job
         self._rows = loaded.scorer.rows
         self._most_events = limits.events
+        self._has_store = loaded.scorer.schema.loop  # other models read no events, stored or sent
         # A table has a column for every feature of the catalogue, a line only the model's.
         lines = job.input_format == "ndjson"
         self._names: Set[str] = (
@@ -120,7 +121,7 @@ class _Maker:
             if row.problem is not None:
                 raise row.problem
             checked = self._checked(row.value)
-            if checked.events is None and checked.features is None:
+            if checked.by_id:
                 self.stored[place] = checked
             else:
                 self.ready[place] = customer_row(self._rows, checked, self._job.as_of)
@@ -133,7 +134,10 @@ class _Maker:
     def _checked(self, value: Any) -> Checked:
         check = score_body if isinstance(value, bytes) else score_request
         checked: Checked = check(
-            value, max_events=self._most_events, feature_names=self._names, has_store=True
+            value,
+            max_events=self._most_events,
+            feature_names=self._names,
+            has_store=self._has_store,
         )
         said = _said(value)
         unsaid = {name: getattr(self._job, name) for name in _PINNED if name not in said}

@@ -17,6 +17,7 @@ from service.models import Loaded
 from service.settings import Settings
 from tests.contract.client import AS_OF, AppClient, build, customer, purchases
 from tests.jobs import RECEIVED, FakeStore, carried, job, ndjson, promoted, results, rows_of
+from tests.ready_table import trained
 
 OF_THE_REQUEST = ("scored_at", "request_id")
 
@@ -363,3 +364,11 @@ def test_parquet_needs_its_extra(
     for asked in (job("parquet"), job("ndjson", "parquet")):
         with pytest.raises(JobFailed, match=r"pip install 'keepwell\[arrow\]'"):
             carried(tmp_path / asked.input_format, b"", loaded, asked)
+
+
+def test_a_model_that_reads_no_events_has_no_use_for_an_id_alone(tmp_path: Path) -> None:
+    trained(tmp_path)
+    content = ndjson([{"customer_id": "a"}, customer()])
+    found = rows_of(results(tmp_path / "j", content, promoted(tmp_path / "models")))
+    codes = [row["error"]["errors"][0]["code"] for row in found]
+    assert codes == ["nothing_to_score", "events_not_read"]
