@@ -5,6 +5,7 @@ import errno
 import hashlib
 import io
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,7 +23,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that takes the place of `path` once it is whole and on disk."""
-    fresh = path.with_name(path.name + NEW)
+    # A name of its own: a worker that was taken for dead may still be writing the same file.
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}{NEW}")
     try:
         with fresh.open("wb") as handle:
             yield handle

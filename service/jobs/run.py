@@ -13,7 +13,7 @@ from typing import NamedTuple
 import orjson
 
 from service.jobs.counting import counted
-from service.jobs.files import Hashed, replacing, room_in
+from service.jobs.files import NEW, Hashed, replacing, room_in
 from service.jobs.job import (
     CHUNK,
     Finished,
@@ -92,6 +92,8 @@ def run(
         return None
     shutil.rmtree(folder / PARTS, ignore_errors=True)
     input_path(folder).unlink(missing_ok=True)
+    for unfinished in folder.glob(f"*{NEW}"):
+        unfinished.unlink(missing_ok=True)
     return finished
 
 
