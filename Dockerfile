@@ -31,14 +31,16 @@ ENV PATH=/opt/keepwell/bin:$PATH \
     NUMBA_CACHE_DIR=/var/cache/keepwell \
     NUMBA_CPU_NAME=generic \
     KEEPWELL_MODELS_DIR=/srv/keepwell/models \
-    KEEPWELL_STORE_URL=sqlite:////var/lib/keepwell/keepwell.db
+    KEEPWELL_STORE_URL=sqlite:////var/lib/keepwell/keepwell.db \
+    KEEPWELL_JOBS_DIR=/var/lib/keepwell/jobs
 WORKDIR /srv/keepwell
 USER 10001:10001
 # Kernels are compiled for any CPU at the first start and kept in /var/cache/keepwell: give it a
 # volume, or fill it in an image made FROM this one (docs/performance.md); reading is then enough.
 # Models: mount them on /srv/keepwell/models (read-only is enough), or copy them there in an image
 # made FROM this one.
-# The store: give /var/lib/keepwell a volume, or name a PostgreSQL database (docs/store.md).
+# The store and the files of jobs: give /var/lib/keepwell a volume; replicas name a PostgreSQL
+# database (docs/store.md) and share a KEEPWELL_JOBS_DIR (docs/jobs.md).
 EXPOSE 8000
 # Live, not ready: a container without a model waits for one and must not be restarted for it.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
