@@ -1,7 +1,7 @@
 """A job of a million customers: rows per second, peak memory, and what kills do to it.
 
 Not part of `make bench`, for it takes some 15 minutes and 6 GB of disk in TMPDIR:
-`python -m benchmarks jobs`; `python -m benchmarks.jobs all ROWS KILLS` prints a smaller table.
+`python -m benchmarks jobs`; `python -m benchmarks.jobs all ROWS KILLS KILLED_ROWS` for a small one.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ LIMIT_GB = 1.0
 HERE = Path(__file__).parents[1]
 
 
-def run(rows: int = ROWS, kills: int = KILLS) -> Result:
+def run(rows: int = ROWS, kills: int = KILLS, killed_rows: int = KILLED_ROWS) -> Result:
     load = os.getloadavg()[0]
     lines = []
     with tempfile.TemporaryDirectory(prefix="keepwell-bench-") as folder:
@@ -48,7 +48,7 @@ def run(rows: int = ROWS, kills: int = KILLS) -> Result:
             lines.append(
                 [words, rows, seen["wall_s"], seen["cpu_s"], seen["peak_gb"], rows / seen["wall_s"]]
             )
-        same = [killed(root, name, kills) for name in ("ids", "events", "features")]
+        same = [killed(root, name, kills, killed_rows) for name in ("ids", "events", "features")]
     left = sum(times for times, _ in same)
     return Result(
         title=f"Jobs: lists of {rows:,} customers",
@@ -59,7 +59,7 @@ def run(rows: int = ROWS, kills: int = KILLS) -> Result:
             f"customers are a simulated shop's, {CUSTOMERS:,} of them over and over; stored "
             "histories come from memory, as a store would give them: encoded. Memory is the "
             "peak of the process, with the model and the libraries. Killed: the process of a job "
-            f"of {KILLED_ROWS:,} rows gets SIGKILL at random moments and another takes the job up."
+            f"of {killed_rows:,} rows gets SIGKILL at random moments and another takes the job up."
         ),
         columns=("", "rows", "wall s", "CPU s", "peak GB", "rows / s"),
         rows=lines,
@@ -205,7 +205,7 @@ def _work(root: Path, folder: Path, name: str, histories: Any) -> Any:
     return lambda: run(folder, job, loaded, read, keep_going=lambda _: True)
 
 
-def killed(root: Path, name: str, kills: int) -> tuple[int, bool]:
+def killed(root: Path, name: str, kills: int, rows: int) -> tuple[int, bool]:
     """Kill a job at random moments; how often, and whether the results are the same bytes."""
     digests, times = [], 0
     for most in (0, kills // 3 + 1):
@@ -213,7 +213,7 @@ def killed(root: Path, name: str, kills: int) -> tuple[int, bool]:
         folder.mkdir()
         head = root / f"{name}-input"
         if not head.exists():
-            _alone("head", root, name)
+            _alone("head", root, name, rows)
         os.link(head, folder / "input")
         moments = random.Random(name)
         while not list(folder.glob("results.*[a-z]")) or (folder / "input").exists():
@@ -233,13 +233,13 @@ def killed(root: Path, name: str, kills: int) -> tuple[int, bool]:
     return times, digests[0] == digests[1]
 
 
-def head(root: Path, name: str) -> None:
+def head(root: Path, name: str, rows: int) -> None:
     """A shorter list."""
     with (root / f"{name}-input").open("wb") as handle:
         if LISTS[name][0] == "parquet":
-            _write_features(root, handle, KILLED_ROWS)
+            _write_features(root, handle, rows)
         else:
-            handle.writelines(_lines(root, name, KILLED_ROWS))
+            handle.writelines(_lines(root, name, rows))
 
 
 def kill(root: Path, name: str, folder: str) -> None:

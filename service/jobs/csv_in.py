@@ -15,6 +15,7 @@ from service.validation import FIELD_NAMES, line_too_long, parse
 
 _BOM = b"\xef\xbb\xbf"
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_OTHER_SEPARATORS = ";\t|"
 _OPEN_QUOTE = 16
 """A record of so many times the longest line is a quote that was never closed."""
 
@@ -112,7 +113,7 @@ def header(records: Records) -> list[str]:
     Raises
     ------
     JobFailed
-        There is none.
+        There is none, or its columns are not separated by commas.
     """
     try:
         names = records.next()
@@ -120,6 +121,8 @@ def header(records: Records) -> list[str]:
         names = None
     if not names:
         raise JobFailed("the input has no header: its first line must name the columns")
+    if len(names) == 1 and any(sign in names[0] for sign in _OTHER_SEPARATORS):
+        raise JobFailed("the columns of the input must be separated by commas")
     return names
 
 

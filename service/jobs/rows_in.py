@@ -76,10 +76,8 @@ def refuse_other_formats(path: Path, declared: str) -> None:
         looks = "a JSON array"
     if looks is not None:
         raise JobFailed(
-            f"the input is not {declared.upper()}: it looks like {looks}; send plain UTF-8 text, "
-            "a customer per line, or name the format that it has"
-            if looks != "a Parquet file"
-            else f"the input is not {declared.upper()} but a Parquet file; name that format"
+            f"the input is not {declared.upper()}: it looks like {looks}; send plain UTF-8 text "
+            "with a customer per line, or name the format that it has"
         )
 
 
