@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TextIO
@@ -73,6 +73,34 @@ def _line(
 @lru_cache(maxsize=1)  # the lines of a second share it
 def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).isoformat().removesuffix("+00:00")
+
+
+class Sparing:
+    """Warns of what goes on and on, the same at most once a minute.
+
+    Parameters
+    ----------
+    logger : logging.Logger
+        Where to.
+    clock : callable, optional
+        Seconds that only grow.
+    """
+
+    SECONDS = 60.0
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._said: dict[str, float] = {}
+
+    def warning(self, message: str) -> None:
+        """Write a line, unless it was written a moment ago."""
+        now = self._clock()
+        last = self._said.get(message)
+        if last is None or now - last >= self.SECONDS:
+            self._said = {text: at for text, at in self._said.items() if now - at < self.SECONDS}
+            self._said[message] = now
+            self._logger.warning(message)
 
 
 class _Lines(logging.StreamHandler[TextIO]):

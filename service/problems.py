@@ -19,7 +19,7 @@ MEDIA_TYPE = "application/problem+json"
 TYPE_ROOT = "/problems/"
 MAX_ERRORS = 20
 
-_log = logging.getLogger(f"{logs.ROOT}.store")
+_log = logs.Sparing(logging.getLogger(f"{logs.ROOT}.store"))
 
 
 class Kind(NamedTuple):

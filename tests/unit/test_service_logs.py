@@ -49,3 +49,12 @@ def test_libraries_say_only_what_went_wrong(stream: io.StringIO, library: str) -
     assert stream.getvalue() == ""
     logging.getLogger(library).warning("odd")
     assert json.loads(stream.getvalue())["message"] == "odd"
+
+
+def test_what_goes_on_and_on_is_said_once_a_minute(stream: io.StringIO) -> None:
+    times = iter([0.0, 1.0, 2.0, 59.0, 60.0])
+    log = logs.Sparing(logging.getLogger("keepwell.test"), lambda: next(times))
+    for message in ("away", "away", "full", "away", "away"):
+        log.warning(message)
+    said = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
+    assert said == ["away", "full", "away"]
