@@ -85,7 +85,7 @@ def _russian_plural(n: int) -> int:
     return 2
 
 
-@lru_cache(maxsize=1 << 14)  # days, counts and norms come again and again
+@lru_cache(maxsize=1 << 12)  # days, counts and norms come again and again
 def worded(value: float, spec: str, language: Language, currency: str = "") -> str:
     """A number in the form that a field of a template asks for, one of `FORMATS`.
 
