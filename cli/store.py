@@ -1,4 +1,4 @@
-"""Load a log into the store of the service, and write the stored log back."""
+"""Load a log into the store of the service, write the stored log back, forget a customer."""
 
 import time
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import typer
 
 from cli.extras import training_extra
 from cli.options import DEFAULT_CONFIG, AsJson, ConfigFile
-from cli.output import print_json, say
+from cli.output import complain, print_json, say
 from cli.progress import progress
 from cli.scratch import scratch
 
@@ -37,11 +37,14 @@ def opened(store_url: str | None) -> "Database":
         Its URL can never work.
     StoreUnavailable
         It does not answer.
+    WrongErasureKey
+        It has tombstones of another key.
     """
     from service.settings import load
     from service.store.database import Database
 
-    database = Database(load(store_url=store_url).store_url)
+    settings = load(store_url=store_url)
+    database = Database(settings.store_url, erasure_key=settings.tombstone_key)
     database.prepare()
     return database
 
@@ -160,3 +163,31 @@ def _pages(exporting: Any, listener: "Progress") -> Iterator[Iterator[tuple[str,
     for page in exporting.pages():
         yield ((who, history.columns(exporting.received)) for who, history in page)
         listener.advance(len(page))
+
+
+@app.command("erase")
+def erase(
+    customer_id: Annotated[str, typer.Argument(metavar="CUSTOMER_ID", help="Who is forgotten.")],
+    store_url: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Forget a customer: remove everything that is kept, and take no older events again."""
+    from service import instants
+    from service.erasure import Eraser
+
+    with closing(opened(store_url)) as database:
+        summary = Eraser(database, instants.now).erase(customer_id).document()
+    if as_json:
+        print_json(summary)
+        return
+    say(
+        [
+            f"removed {summary['events']:,} events and {summary['scores']:,} recorded scores; "
+            f"nothing from before {summary['erased_at']} is taken again"
+        ]
+    )
+    if summary["pending"]:
+        complain(
+            "remains are still in the files of the store, as it is being read: the service removes "
+            "them, or do the same again"
+        )

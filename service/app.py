@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from service import (
     contract,
+    customer_routes,
     events_routes,
     info_routes,
     instants,
@@ -24,6 +25,7 @@ from service import (
 )
 from service.context import RequestContext, request_id, route_template
 from service.direct import Direct, Service
+from service.erasure import Eraser, finish_always
 from service.jobs import desk
 from service.metrics import Metrics
 from service.models import Loaded, ModelHolder
@@ -71,7 +73,9 @@ def create_app(
     holder = ModelHolder(settings.models_dir, metrics, load)
     worker = ThreadPoolExecutor(1, thread_name_prefix="keepwell-worker")
     writer = ThreadPoolExecutor(1, thread_name_prefix="keepwell-writer")
-    store = Database(settings.store_url)
+    clearing = ThreadPoolExecutor(1, thread_name_prefix="keepwell-clearing")
+    store = Database(settings.store_url, erasure_key=settings.tombstone_key)
+    eraser = Eraser(store, clock)
     histories = Histories(store)
     jobs = desk.opened(
         settings,
@@ -91,6 +95,8 @@ def create_app(
         histories=histories,
         reading=Reading(store),
         writer=writer,
+        eraser=eraser,
+        clearing=clearing,
         ingesting=asyncio.Semaphore(settings.max_ingest_waiting),
         jobs=jobs,
     )
@@ -100,6 +106,7 @@ def create_app(
         watching = [
             asyncio.create_task(holder.poll(settings.models_poll_seconds)),
             asyncio.create_task(watch.watch(store)),
+            asyncio.create_task(finish_always(eraser)),
         ]
         jobs.start()
         try:
@@ -112,6 +119,7 @@ def create_app(
             worker.shutdown(wait=False)
             state.reading.close()
             await asyncio.to_thread(writer.shutdown)  # what was taken is finished
+            await asyncio.to_thread(clearing.shutdown)
             await asyncio.to_thread(store.close)
 
     app = Service(
@@ -145,6 +153,7 @@ def create_app(
     app.include_router(scoring_routes.router)
     app.include_router(events_routes.router)
     app.include_router(jobs_routes.router)
+    app.include_router(customer_routes.router)
     app.include_router(info_routes.router)
     contract.install(app)
     return app

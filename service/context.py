@@ -46,7 +46,7 @@ def route_template(scope: Scope) -> str:
     direct: str | None = scope.get(ROUTE)
     if direct is not None:
         return direct
-    path: str = getattr(scope.get("route"), "path", UNMATCHED)
+    path: str = getattr(scope.get("route"), "path_format", UNMATCHED)
     return path
 
 

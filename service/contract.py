@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service import body, problems
-from service.responses import KeptEvent, Problem, RefusedEvent, RowProblem, Score
+from service.responses import Erasure, KeptEvent, Problem, RefusedEvent, RowProblem, Score
 from service.schemas import BatchRequest, CustomerEvent, EventsRequest, ScoreRequest
 
 TITLE = "Keepwell"
@@ -188,6 +188,16 @@ def events_responses() -> dict[int | str, dict[str, Any]]:
                     }
                 }
             },
+        }
+    }
+
+
+def erasure_responses() -> dict[int | str, dict[str, Any]]:
+    """Declare the answer of `DELETE /v1/customers/{customer_id}` that promises more to come."""
+    return {
+        202: {
+            "description": "Nobody finds the customer any more; remains are still being removed",
+            "content": {body.JSON: {"schema": _ref(Erasure)}},
         }
     }
 

@@ -277,3 +277,23 @@ class JobList(_Exact):
     next: Annotated[
         str | None, Field(description="The `cursor` of the next page; null on the last.")
     ]
+
+
+class Erasure(_Exact):
+    """What was removed of a customer."""
+
+    events: int
+    scores: Annotated[int, Field(description="Recorded scores.")]
+    erased_at: Annotated[
+        str,
+        Field(
+            json_schema_extra={"format": "date-time"},
+            description="Events from before are not taken again.",
+        ),
+    ]
+    pending: Annotated[
+        list[Literal["file"]],
+        Field(
+            description="What is still being removed, by itself: `file`, remains in SQLite's files."
+        ),
+    ]

@@ -18,6 +18,8 @@ from churn.errors import ConfigError, KeepwellError
 from service import logs
 from service.app import create_app
 from service.settings import Settings, unknown_variables
+from service.store.database import Database
+from service.store.errors import StoreTooNew, StoreUnavailable, WrongErasureKey
 
 SWITCH_SECONDS = 0.0002
 """How soon the event loop gets the interpreter back from the thread of long work; 5 ms by default,
@@ -37,6 +39,8 @@ def run(settings: Settings) -> None:
     ------
     ConfigError
         The host is not loopback although nobody would have to show a key, or is unknown.
+    WrongErasureKey
+        The store has tombstones of another key.
     KeepwellError
         The port is taken.
     """
@@ -48,6 +52,7 @@ def run(settings: Settings) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     app = create_app(settings)
     app.state.keepwell.models.after_swap = _settle
+    _check_key(app.state.keepwell.store)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -67,6 +72,22 @@ def run(settings: Settings) -> None:
         _log.info("listening", extra={"fields": {"url": f"http://{shown}:{port}"}})
         server.run(sockets=[listener])
         _log.info("stopped")
+
+
+def _check_key(store: Database) -> None:
+    """Refuse to go on with another erasure key than the store's.
+
+    Raises
+    ------
+    WrongErasureKey
+        It is another one.
+    """
+    try:
+        store.prepare()
+    except WrongErasureKey:
+        raise
+    except (StoreUnavailable, StoreTooNew):
+        pass  # the service starts without its store
 
 
 def check_exposure(settings: Settings, address: str) -> None:

@@ -1,17 +1,36 @@
 """Everything the service can be told, read from `KEEPWELL_*` environment variables."""
 
+import base64
+import contextlib
 import difflib
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, SecretBytes, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from churn.errors import ConfigError
 
 PREFIX = "KEEPWELL_"
+KEY_BYTES = 32
+"""Least length of a key."""
+
+
+def _key(given: Any) -> Any:
+    """Read a key of 32 bytes or more, in hexadecimal or base64."""
+    if not isinstance(given, str):
+        return given
+    for read in (bytes.fromhex, partial(base64.b64decode, validate=True)):
+        with contextlib.suppress(ValueError):
+            key = read(given.strip())
+            if len(key) >= KEY_BYTES:
+                return key
+    raise ValueError(
+        f"must be {KEY_BYTES} random bytes or more, in hexadecimal or base64: openssl rand -hex 32"
+    )
 
 
 class Settings(BaseSettings):
@@ -29,6 +48,11 @@ class Settings(BaseSettings):
         default="sqlite:///keepwell.db",
         min_length=1,
         description="Where histories, scores and jobs are kept: SQLite or PostgreSQL.",
+    )
+    erasure_key: Annotated[SecretBytes | None, BeforeValidator(_key)] = Field(
+        default=None,
+        description="Key of the tombstones, kept outside of the store: 32 bytes or more, in "
+        "hexadecimal or base64.",
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0: any free.")
@@ -83,6 +107,11 @@ class Settings(BaseSettings):
         description="DEBUG, INFO, WARNING or ERROR.",
     )
     access_log: bool = Field(default=True, description="One log line per request.")
+
+    @property
+    def tombstone_key(self) -> bytes | None:
+        """The erasure key itself."""
+        return None if self.erasure_key is None else self.erasure_key.get_secret_value()
 
 
 def load(**overrides: Any) -> Settings:

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from service.jobs.desk import Desk
+from service.erasure import Eraser
 from service.metrics import Metrics
 from service.models import Loaded, ModelHolder
 from service.problems import MODEL_UNAVAILABLE, Problem
@@ -16,6 +17,9 @@ from service.store.database import Database
 from service.store.histories import Histories
 from service.store.reading import Reading
 
+if TYPE_CHECKING:
+    from service.jobs.desk import Desk  # whose reading of lists needs this module
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -23,7 +27,7 @@ class State:
 
     One thread scores (`worker`): more of them would only take turns at the interpreter, and make
     the event loop wait for each. One writes (`writer`), as the store has one writer at a time;
-    `ingesting` bounds how many bodies wait for it.
+    `ingesting` bounds how many bodies wait for it. One erases people (`clearing`).
     """
 
     settings: Settings
@@ -34,9 +38,11 @@ class State:
     store: Database
     histories: Histories
     writer: ThreadPoolExecutor
+    eraser: Eraser
+    clearing: ThreadPoolExecutor
     ingesting: asyncio.Semaphore
-    jobs: Desk
     reading: Reading
+    jobs: "Desk"
 
     def loaded(self) -> Loaded:
         """Return the model that serves now.

@@ -276,7 +276,7 @@ def _once_each(details: list[ErrorDetails]) -> list[ErrorDetails]:
     return list(kept.values())
 
 
-def fault_of(detail: ErrorDetails, fields: Collection[str]) -> tuple[str, str]:
+def fault_of(detail: ErrorDetails, fields: Collection[str] = ()) -> tuple[str, str]:
     """Return the stable code of one of pydantic's findings, and the end of a sentence on it."""
     if detail["type"] == "extra_forbidden":
         return "unknown_field", _unknown_field(detail["loc"], fields)

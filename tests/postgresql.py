@@ -145,12 +145,23 @@ class Server:
         self.execute(f"CREATE DATABASE {name}")
         return name
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def dump(self, database: str) -> bytes:
+        """All of a database, as `pg_dump` writes it."""
+        path = self._folder / f"{database}.dump"
+        self._run(
+            *("pg_dump", "--host", "127.0.0.1", "--port", str(self.port), "--username", USER),
+            *("--file", str(path), database),
+            PGPASSWORD=PASSWORD,
+        )
+        return path.read_bytes()
+
+    def _run(self, program: str, *arguments: str, **environment: str) -> None:
         done = subprocess.run(
             [self._programs / program, *arguments],
             capture_output=True,
             text=True,
             check=False,
+            env=os.environ | environment,
             **self._as_account(),
         )
         if done.returncode != 0:

@@ -14,13 +14,16 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from service.store import faults, migrate
+from service.store import faults, migrate, tombstones
 from service.store.engine import LOCK_SECONDS, Dialect, Pool, parse
 from service.store.errors import StoreTooNew, StoreUnavailable
 from service.store.migrations import HEAD
 
 PAUSE_SECONDS = 1.0
 """After a failed attempt to connect, others are told the same for so long without a new one."""
+
+_LOG_PATIENCE = 250
+"""Milliseconds that writers may be kept waiting for readers so that the log can be emptied."""
 
 _WRITERS_LOCK = text("SELECT pg_advisory_xact_lock(5208512937201)")
 
@@ -32,6 +35,8 @@ class Database:
     ----------
     url : str
         As KEEPWELL_STORE_URL has it.
+    erasure_key : bytes, optional
+        As KEEPWELL_ERASURE_KEY has it; by default the store keeps one of its own.
 
     Attributes
     ----------
@@ -48,11 +53,12 @@ class Database:
         The URL can never work.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, erasure_key: bytes | None = None) -> None:
         dialect, parsed = parse(url)
         self.dialect: Dialect = dialect
         self.shown = parsed.render_as_string(hide_password=True)
         self.available = False
+        self._erasure_key = erasure_key
         self._pool = Pool(dialect, parsed)
         self._writer = threading.Lock()
         self._preparing = threading.Lock()
@@ -104,22 +110,45 @@ class Database:
         ------
         StoreUnavailable
             The store does not answer.
+        WrongErasureKey
+            Its tombstones were made with another key.
         StoreTooNew
             A newer Keepwell wrote it.
         """
         with self._preparing:
             try:
                 with self._reading() as connection:
-                    in_order = migrate.revision(connection) == HEAD
+                    in_order = migrate.revision(connection) == HEAD and tombstones.is_settled(
+                        connection
+                    )
                 if not in_order:
                     if self.dialect == "sqlite":
                         self._keep_a_log()
                     with self._writing() as connection:
                         migrate.forward(connection, self.shown)
+                        tombstones.settle(connection, self.shown)
             except (StoreUnavailable, StoreTooNew):
                 self.available = False
                 raise
             self.available = True
+
+    def empty_log(self) -> bool:
+        """Move SQLite's log into its file, so that nothing of what was overwritten stays there.
+
+        Returns
+        -------
+        bool
+            False where a reader or a writer holds it back; PostgreSQL has no such log.
+        """
+        if self.dialect != "sqlite":
+            return True
+        with self._connected(self._pool.single) as connection:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={_LOG_PATIENCE}")
+            try:
+                row = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={LOCK_SECONDS * 1000}")
+        return not row[0]
 
     def close(self) -> None:
         """Close the connections that nobody uses; the others as they are given back."""
@@ -155,6 +184,8 @@ class Database:
         connection = self._connect(engine)
         driver: Any = connection.connection.driver_connection
         try:
+            if self._erasure_key is not None:
+                connection.execution_options(**{tombstones.OPTION: self._erasure_key})
             with connection, connection.begin():
                 yield connection
         except SQLAlchemyError as error:

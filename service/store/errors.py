@@ -6,7 +6,8 @@
     ├── ConfigError
     │   └── BadStoreUrl        KEEPWELL_STORE_URL can never work               (exit 2)
     ├── StoreUnavailable       it does not answer now; recovers by itself      (exit 1)
-    │   └── StoreReadOnly      it answers, but takes no writes
+    │   ├── StoreReadOnly      it answers, but takes no writes
+    │   └── WrongErasureKey    KEEPWELL_ERASURE_KEY is not the store's     (exit 2)
     └── StoreTooNew            a newer Keepwell wrote it                       (exit 1)
 
 A message is one line: what is wrong, which store (never its password), and what to do about it.
@@ -25,6 +26,12 @@ class StoreUnavailable(KeepwellError):
 
 class StoreReadOnly(StoreUnavailable):
     """The store answers but takes no writes."""
+
+
+class WrongErasureKey(StoreUnavailable):
+    """The key of the store's tombstones is another one: nobody could be kept forgotten."""
+
+    exit_code = 2
 
 
 class StoreTooNew(KeepwellError):

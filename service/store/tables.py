@@ -74,6 +74,14 @@ tombstones = Table(
 )
 """Who was erased, as a keyed hash: events from before are not taken again."""
 
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("customer_id", Key, primary_key=True),
+    Column("erased_at", BigInteger, nullable=False),
+)
+"""Who is being erased, while files that may hold them have not been gone through."""
+
 secrets = Table(
     "secrets",
     metadata,
@@ -133,3 +141,6 @@ imports = Table(
     Column("finished_at", BigInteger, nullable=False),
 )
 """Which parts of a bulk import are in."""
+
+PERSONAL = (histories, scores, erasures)
+"""The tables with a `customer_id`: what an erasure must look at."""

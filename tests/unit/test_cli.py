@@ -26,7 +26,7 @@ from training.config import load
 COMMANDS = {
     "init", "simulate", "check", "train", "backtest", "score", "serve", "models", "store", "openapi"
 }  # fmt: skip
-STORE_COMMANDS = {"import", "export"}
+STORE_COMMANDS = {"import", "export", "erase"}
 MODEL_COMMANDS = {"list", "show", "verify", "promote", "rollback"}
 
 

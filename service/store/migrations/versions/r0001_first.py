@@ -52,6 +52,11 @@ def upgrade() -> None:
         sa.Column("erased_at", sa.BigInteger, nullable=False),
     )
     op.create_table(
+        "erasures",
+        sa.Column("customer_id", Key, primary_key=True),
+        sa.Column("erased_at", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
         "secrets",
         sa.Column("name", Key, primary_key=True),
         sa.Column("value", sa.LargeBinary, nullable=False),

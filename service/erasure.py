@@ -1,0 +1,126 @@
+"""Forgetting a person: everything that the service keeps about them.
+
+The tables come first, in one transaction with the tombstone. From then on the person is unknown,
+whatever happens to this process. What takes longer is noted in the store until it is done, so
+that whoever comes next finishes it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from service import instants, logs
+from service.store import forgetting
+from service.store.database import Database
+from service.store.errors import StoreTooNew, StoreUnavailable
+
+LOG_SECONDS = 2.0
+"""How long to try to empty SQLite's log while others read or write."""
+
+AGAIN_SECONDS = 15.0
+"""How often what is left undone is gone on with."""
+
+FILE = "file"
+
+_log = logging.getLogger(f"{logs.ROOT}.erasure")
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was removed of a person.
+
+    Attributes
+    ----------
+    events, scores : int
+        Stored events and recorded scores.
+    erased_at : int
+        Events from before are not taken again; microseconds since 1970-01-01 UTC.
+    pending : tuple of str
+        What is still being removed: ``file`` are the remains in SQLite's files.
+    """
+
+    events: int
+    scores: int
+    erased_at: int
+    pending: tuple[str, ...]
+
+    def document(self) -> dict[str, object]:
+        """Render it as the contract has it."""
+        return {
+            "events": self.events,
+            "scores": self.scores,
+            "erased_at": instants.text(self.erased_at),
+            "pending": list(self.pending),
+        }
+
+
+class Eraser:
+    """Erases people from one store.
+
+    Parameters
+    ----------
+    database : Database
+        The store.
+    clock : callable
+        The present, microseconds since 1970-01-01 UTC.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+        self._database = database
+        self._clock = clock
+        self._is_log_empty = False  # whoever was here before may have been killed
+
+    def erase(self, customer_id: str) -> Erased:
+        """Remove everything about a person; nobody need have heard of them.
+
+        Raises
+        ------
+        StoreUnavailable
+            Nothing was removed, or it cannot be known whether it was: erase them again.
+        """
+        self._is_log_empty = False
+        with self._database.writing() as connection:
+            gone = forgetting.forget(connection, customer_id, self._clock())
+        with self._database.writing() as connection:
+            forgetting.finish(connection, customer_id)
+        pending = () if self._empty_log() else (FILE,)
+        return Erased(gone.events, gone.scores, gone.erased_at, pending)
+
+    def finish(self) -> bool:
+        """Go on with what earlier erasures left undone; say whether nothing is left.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer.
+        """
+        with self._database.reading() as connection:
+            left = forgetting.unfinished(connection)
+        for customer_id in left:
+            with self._database.writing() as connection:
+                forgetting.finish(connection, customer_id)
+        return self._empty_log()
+
+    def _empty_log(self) -> bool:
+        deadline = time.monotonic() + LOG_SECONDS
+        while not self._is_log_empty:
+            self._is_log_empty = self._database.empty_log()
+            if time.monotonic() > deadline:
+                break
+            if not self._is_log_empty:
+                time.sleep(0.05)
+        return self._is_log_empty
+
+
+async def finish_always(eraser: Eraser, seconds: float = AGAIN_SECONDS) -> None:
+    """Finish what erasures left undone, at once and then for ever, beside the requests."""
+    while True:
+        try:
+            await asyncio.to_thread(eraser.finish)
+        except (StoreUnavailable, StoreTooNew):
+            pass  # the store's own watch says so
+        except Exception:
+            _log.exception("erasures could not be finished")
+        await asyncio.sleep(seconds)
