@@ -23,7 +23,7 @@ import shutil
 import time
 from pathlib import Path
 
-INPUT = "input"
+INPUT, PARTS = "input", "parts"
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 _INCOMING = ".incoming"
@@ -101,6 +101,7 @@ class Folders:
         sync(folder)
         folder.rename(self.of(job_id))
         sync(self.root)
+        sync(self.root.parent)  # the root itself may be new
 
     def remove(self, job_id: str) -> None:
         """Remove everything of a job; gone at once for whoever still works in it.
@@ -114,6 +115,10 @@ class Folders:
         with contextlib.suppress(FileNotFoundError):
             folder.rename(doomed)
         _remove(doomed)
+
+    def remove_parts(self, job_id: str) -> None:
+        """Make room: remove the finished chunks of a job that will not be finished."""
+        shutil.rmtree(self.of(job_id) / PARTS, ignore_errors=True)
 
     def accepted(self) -> dict[str, float]:
         """Jobs that have a folder, and how old in seconds its making is."""

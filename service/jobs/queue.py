@@ -129,6 +129,12 @@ class Queue:
         with self._database.reading() as connection:
             return get(connection, job_id) is not None
 
+    def is_mine(self, job_id: str) -> bool:
+        """Whether this worker still has a job; asked without writing."""
+        with self._database.reading() as connection:
+            query = select(jobs.c.job_id).where(self._mine(job_id))
+            return connection.execute(query).first() is not None
+
     def end(self, job_id: str, outcome: Outcome, now: int) -> bool:
         """Report how a job ended; False where it is no longer this worker's."""
         with self._database.writing() as connection:

@@ -165,6 +165,8 @@ class Worker:
         """
         outcome = self._outcome(held)
         ours = True
+        if outcome.state == "failed":
+            self._make_room(held.job.job_id)
 
         def report() -> None:
             nonlocal ours
@@ -223,6 +225,18 @@ class Worker:
             results_bytes=finished.size,
             results_sha256=finished.sha256,
         )
+
+    def _make_room(self, job_id: str) -> None:
+        """Give the disk back what a failed job took: the store may need it to hear of the failure.
+
+        The input stays until then, so that a job which is not reported ends the same next time.
+        """
+        try:
+            ours = self._queue.is_mine(job_id)
+        except StoreUnavailable:
+            return
+        if ours:
+            self._folders.remove_parts(job_id)
 
     def _let_go(self, held: Hold) -> None:
         """Leave a job to others, or its remains to nobody."""

@@ -226,8 +226,8 @@ def test_a_client_that_leaves_midway_leaves_nothing(plain: Cluster, server: Serv
     assert not [line for line in server.lines if line["level"] == "error"]
 
 
-def test_of_equal_requests_at_once_one_becomes_the_job(cluster: Cluster) -> None:
-    servers = cluster.start(), cluster.start()
+def test_of_equal_requests_at_once_one_becomes_the_job(alone: Cluster) -> None:
+    servers = alone.start(), alone.start()
     content = rows(50)
     answers: list[httpx.Response] = []
 

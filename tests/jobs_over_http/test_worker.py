@@ -13,7 +13,7 @@ from churn.errors import BundleNotFound
 from service.jobs import records
 from service.jobs.folders import Folders
 from service.jobs.job import JobFailed
-from service.jobs.queue import Queue
+from service.jobs.queue import Outcome, Queue
 from service.jobs.records import Record
 from service.jobs.worker import Run, Worker
 from service.metrics import Metrics
@@ -51,12 +51,13 @@ class Bench:
         run: Run,
         model: Callable[[str], Loaded] | None = None,
         read: Callable[[Any], Any] = lambda ids: {},
+        queue: type[Queue] = Queue,
     ) -> Worker:
         self._made += 1
         return Worker(
             self.database,
             self.folders,
-            Queue(self.database, f"worker-{self._made}", lease=LEASE, keep=KEEP),
+            queue(self.database, f"worker-{self._made}", lease=LEASE, keep=KEEP),
             model=model or self.model,
             read=read,
             metrics=self.metrics,
@@ -115,6 +116,25 @@ def test_a_job_that_cannot_be_done_fails_with_the_reason_and_leaves_no_files(
     bench.worker(Copying(fail)).step()
     job = bench.job()
     assert (job.state, job.reason) == ("failed", "row 3 is not UTF-8")
+    assert not bench.folders.of(name(1)).exists()
+
+
+def test_a_failed_job_makes_room_before_the_store_is_told(bench: Bench) -> None:
+    parts = bench.folders.of(name(1)) / "parts"
+
+    class Full(Queue):
+        def end(self, job_id: str, outcome: Outcome, now: int) -> bool:
+            if parts.exists():
+                raise StoreUnavailable("the disk is full")
+            return super().end(job_id, outcome, now)
+
+    def fail(folder: Path, at: int) -> None:
+        if at == 3:
+            raise JobFailed("no space left in /srv/jobs")
+
+    bench.submit()
+    bench.worker(Copying(fail), queue=Full).step()
+    assert bench.job().reason == "no space left in /srv/jobs"
     assert not bench.folders.of(name(1)).exists()
 
 
