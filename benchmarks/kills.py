@@ -4,7 +4,7 @@ from importlib import import_module
 
 from benchmarks.report import Result
 
-PARTS = ("kills_events",)
+PARTS = ("kills_events", "kills_jobs")
 
 
 def run() -> list[Result]:

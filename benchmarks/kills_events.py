@@ -107,7 +107,7 @@ def ingestion(urls: Iterator[str], folder: Path, kills: int, rng: random.Random)
     pending: list[dict[str, Any]] | None = None
     sent = 0
     for last in [False] * kills + [True]:
-        with _serving(url, folder) as (process, port):
+        with serving(url, folder) as (process, port):
             timer = threading.Timer(rng.uniform(0.0, 1.5), process.kill)
             if not last:
                 timer.start()
@@ -193,13 +193,16 @@ def _send(connection: http.client.HTTPConnection, body: list[dict[str, Any]]) ->
 
 
 @contextmanager
-def _serving(url: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def serving(
+    url: str, folder: Path, **settings: str
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     log = folder / "log"
     environment = os.environ | {
         "KEEPWELL_STORE_URL": url,
         "KEEPWELL_MODELS_DIR": str(folder / "models"),
         "KEEPWELL_JOBS_DIR": str(folder / "jobs"),
         "KEEPWELL_PORT": "0",
+        **settings,
     }
     with log.open("wb") as stream:
         process = subprocess.Popen(
