@@ -2,7 +2,8 @@
 
 Without a name all are run but `large`, which takes some 20 minutes, `serving`, which takes some 15
 and needs wrk, `soak`, which takes some 20, `kills`, which takes some 15, `store`, which takes some
-5 and needs wrk and 4 GB of disk, and `jobs`, which takes some 15 and 6 GB of disk.
+5 and needs wrk and 4 GB of disk, `importing`, which takes some 15 and 6 GB, and `jobs`, which takes
+some 15 and 6 GB.
 """
 
 import sys
@@ -11,7 +12,7 @@ from importlib import import_module
 from benchmarks.report import Result, keep
 
 NAMES = ("customer", "kernel", "features", "bulk", "threads", "whole")
-ONLY_BY_NAME = ("large", "serving", "soak", "kills", "store", "jobs")
+ONLY_BY_NAME = ("large", "serving", "soak", "kills", "store", "importing", "jobs")
 
 
 def main(chosen: list[str]) -> int:

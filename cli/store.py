@@ -1,10 +1,11 @@
 """Load a log into the store of the service, write the stored log back, forget a customer."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -17,6 +18,11 @@ from cli.scratch import scratch
 if TYPE_CHECKING:
     from service.store.database import Database
     from training.progress import Progress
+
+T = TypeVar("T")
+
+ATTEMPTS, PAUSE_SECONDS = 10, 3.0
+"""Of an import, to write a part: a server that is started anew is back by then."""
 
 app = typer.Typer(no_args_is_help=False)
 
@@ -47,6 +53,32 @@ def opened(store_url: str | None) -> "Database":
     database = Database(settings.store_url, erasure_key=settings.tombstone_key)
     database.prepare()
     return database
+
+
+def patiently(
+    work: Callable[[], T],
+    note: Callable[[str], object],
+    *,
+    sleep: Callable[[float], object] = time.sleep,
+) -> T:
+    """Do what may be done again until the store answers, but no more than `ATTEMPTS` times.
+
+    Raises
+    ------
+    StoreUnavailable
+        It has not answered by then, or takes no writes.
+    """
+    from service.store.errors import StoreReadOnly, StoreUnavailable
+
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return work()
+        except StoreReadOnly:
+            raise
+        except StoreUnavailable as error:
+            note(f"{error} ({attempt} of {ATTEMPTS})")
+            sleep(PAUSE_SECONDS)
+    return work()
 
 
 @app.command("import")
@@ -97,9 +129,8 @@ def import_log(
                 if part.number in done:
                     resumed += done[part.number]
                 else:
-                    total.add(
-                        loading.load(bucket.source, part.number, part.customers(), part.last(), now)
-                    )
+                    ready = (bucket.source, part.number, part.customers(), part.last(), now)
+                    total.add(patiently(partial(loading.load, *ready), listener.note))
                 listener.advance(len(part.events))
         loading.forget(sources)
     refused = dict(log.rejected.reasons.most_common())

@@ -1,8 +1,8 @@
 """Many customers' stored pieces, read or written with one statement each.
 
-The statements are the dialects' own: a list of ids as one parameter, and all rows of a write as
-one array per column in PostgreSQL, take a third of what one parameter or one row at a time does
-(`python -m benchmarks ingestion`).
+The statements are the dialects' own: a list of ids is one parameter, and all rows of a write are
+one array per column in PostgreSQL. A thousand events of as many customers are added in half the
+time that it takes with a parameter for each id and a row at a time.
 """
 
 from collections.abc import Iterator, Sequence

@@ -14,8 +14,10 @@ from sqlalchemy import select
 
 from churn.events import Event, EventLog, Feed, Kind, canonical
 from cli.main import run
+from cli.store import ATTEMPTS, PAUSE_SECONDS, patiently
 from service.instants import text
 from service.store.database import Database
+from service.store.errors import StoreReadOnly, StoreUnavailable
 from service.store.exporting import Exporting
 from service.store.histories import Histories
 from service.store.loading import Loading
@@ -390,6 +392,35 @@ def test_a_store_that_cannot_be_opened_is_one_line(
     assert found == code
     assert line.startswith("keepwell: ")
     assert not (tmp_path / "events.parquet").exists()
+
+
+def test_an_import_waits_for_a_store_that_is_away_for_a_while() -> None:
+    said: list[str] = []
+    paused: list[float] = []
+    answers = iter([StoreUnavailable("gone"), StoreUnavailable("gone"), 7])
+
+    def work() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert patiently(work, said.append, sleep=paused.append) == 7
+    assert said == ["gone (1 of 10)", "gone (2 of 10)"]
+    assert paused == [PAUSE_SECONDS] * 2
+
+
+@pytest.mark.parametrize(("error", "times"), [(StoreUnavailable, ATTEMPTS), (StoreReadOnly, 1)])
+def test_an_import_does_not_wait_for_ever(error: type[Exception], times: int) -> None:
+    tried: list[int] = []
+
+    def work() -> None:
+        tried.append(1)
+        raise error("gone")
+
+    with pytest.raises(error):
+        patiently(work, lambda line: None, sleep=lambda seconds: None)
+    assert len(tried) == times
 
 
 def test_wrong_use_is_told(tmp_path: Path) -> None:
