@@ -11,6 +11,7 @@ from churn.history import History
 from churn.rows import Rows
 from churn.scoring import CustomerRow, CustomerScore
 from service import instants
+from service.freshness import Freshness, Held, Marks
 from service.metrics import Metrics
 from service.models import Loaded
 from service.problems import invalid_field
@@ -69,34 +70,44 @@ class Scoring:
         finally:
             self.seconds += time.perf_counter() - started
 
-    def stored_row(self, request: Checked, history: History) -> CustomerRow:
+    def held(self, request: Checked, freshness: Freshness, marks: Marks) -> Held:
+        """Hold a request with nothing but an id against how far the feeds have come.
+
+        Raises
+        ------
+        Problem
+            What is stored is too old.
+        """
+        feeds = self._loaded.scorer.feeds
+        return freshness.hold(marks, self._as_of(request), request.feeds, feeds)
+
+    def stored_row(self, request: Checked, history: History, held: Held) -> CustomerRow:
         """Make a request with nothing but an id ready to be scored, from what is stored."""
         started = time.perf_counter()
         row = self._loaded.scorer.rows.of_history(
             request.customer_id,
             history,
             self._as_of(request),
-            feeds=request.feeds,
+            feeds=held.feeds,
             max_reasons=request.max_reasons,
             direction=request.direction,
             language=request.language,
         )
         self.seconds += time.perf_counter() - started
-        return row
+        return row._replace(warnings=row.warnings + held.warnings) if held.warnings else row
 
-    def unknown(self, request: Checked) -> bytes:
+    def unknown(self, request: Checked) -> CustomerScore:
         """Answer for a customer of whom nothing is stored."""
         score = self._loaded.scorer.unknown(request.customer_id, self._as_of(request))
         self._count(score)
-        return orjson.dumps(self._body(score))
+        return score
 
     def _as_of(self, request: Checked) -> int:
         return self.now if request.as_of is None else request.as_of
 
-    def answers(self, rows: Sequence[CustomerRow]) -> list[bytes]:
-        """Score rows and render each answer as JSON."""
-        scores = self.scores(rows)
-        return [orjson.dumps(self._body(score)) for score in scores]
+    def render(self, score: CustomerScore) -> bytes:
+        """Put an answer into JSON."""
+        return orjson.dumps(self._body(score))
 
     def scores(self, rows: Sequence[CustomerRow]) -> list[CustomerScore]:
         """Score rows and count them."""

@@ -21,11 +21,13 @@ from service import (
     instants,
     jobs_routes,
     models,
+    recorded_routes,
     scoring_routes,
 )
 from service.context import RequestContext, request_id, route_template
 from service.direct import Direct, Service
 from service.erasure import Eraser, finish_always
+from service.freshness import Freshness
 from service.jobs import desk
 from service.metrics import Metrics
 from service.models import Loaded, ModelHolder
@@ -44,6 +46,8 @@ from service.store.database import Database
 from service.store.errors import StoreTooNew, StoreUnavailable
 from service.store.histories import Histories
 from service.store.reading import Reading
+from service.store.recorded import Scores
+from service.store.recorder import Recorder
 
 
 def create_app(
@@ -77,6 +81,8 @@ def create_app(
     store = Database(settings.store_url, erasure_key=settings.tombstone_key)
     eraser = Eraser(store, clock)
     histories = Histories(store)
+    scores = Scores(store)
+    reading = Reading(store)
     jobs = desk.opened(
         settings,
         store,
@@ -93,7 +99,10 @@ def create_app(
         worker=worker,
         store=store,
         histories=histories,
-        reading=Reading(store),
+        reading=reading,
+        scores=scores,
+        recorder=Recorder(scores, writer),
+        freshness=Freshness(settings, store, reading, metrics),
         writer=writer,
         eraser=eraser,
         clearing=clearing,
@@ -117,7 +126,7 @@ def create_app(
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
             worker.shutdown(wait=False)
-            state.reading.close()
+            reading.close()
             await asyncio.to_thread(writer.shutdown)  # what was taken is finished
             await asyncio.to_thread(clearing.shutdown)
             await asyncio.to_thread(store.close)
@@ -154,6 +163,7 @@ def create_app(
     app.include_router(events_routes.router)
     app.include_router(jobs_routes.router)
     app.include_router(customer_routes.router)
+    app.include_router(recorded_routes.router)
     app.include_router(info_routes.router)
     contract.install(app)
     return app

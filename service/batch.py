@@ -21,6 +21,7 @@ from service import body, columns, logs
 from service.answers import MODE_BATCH, Scoring
 from service.context import id_of, route_template
 from service.direct import Reply
+from service.freshness import Held
 from service.models import Loaded
 from service.problems import (
     UNSUPPORTED_MEDIA_TYPE,
@@ -32,7 +33,8 @@ from service.problems import (
 from service.quick import Checked
 from service.state import State, count_failure
 from service.store.errors import StoreTooNew, StoreUnavailable
-from service.store.reading import Reading
+from service.store.recorded import Remembered
+from service.store.recorder import Recorder
 from service.validation import (
     FIELD_NAMES,
     batch_items,
@@ -67,8 +69,10 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
     take = rows.take_document if media_type == body.JSON else rows.take_lines
     await loop.run_in_executor(state.worker, take, raw)
     if rows.stored:
-        await rows.read(state.reading)
+        await rows.read()
     await loop.run_in_executor(state.worker, rows.answer)
+    if rows.to_record:
+        await rows.record(state.recorder)
     return Reply(rows.content(), media_type, rows.loaded.version)
 
 
@@ -91,11 +95,15 @@ class Rows:
     ----------
     stored : dict of int to Checked
         The rows of which nothing but an id was sent, by position.
+    to_record : dict of int to Remembered
+        The answers that are asked to be remembered, by position.
     """
 
     def __init__(self, state: State, scope: Scope, loaded: Loaded) -> None:
         self.loaded = loaded
         self.stored: dict[int, Checked] = {}
+        self.to_record: dict[int, Remembered] = {}
+        self._recorded: set[int] = set()
         self._request_id = id_of(scope)
         self._scoring = Scoring(
             loaded,
@@ -112,7 +120,7 @@ class Rows:
             "has_store": loaded.scorer.schema.loop,
         }
         self._ready: dict[int, CustomerRow] = {}
-        self._histories: dict[int, History] = {}
+        self._histories: dict[int, tuple[History, Held]] = {}
         self._out: list[bytes] = []
         self._is_document = False
 
@@ -141,28 +149,35 @@ class Rows:
             except Exception as error:
                 self._refuse(error)
 
-    async def read(self, reading: Reading) -> None:
+    async def read(self) -> None:
         """Read the histories of all who are stored; where they cannot be read, say so by row."""
         asked = list({checked.customer_id for checked in self.stored.values()})
+        freshness = self._state.freshness
         try:
-            found = await reading.histories(asked)
+            marks = await freshness.marks()
+            found = await self._state.reading.histories(asked)
         except (StoreUnavailable, StoreTooNew) as error:
             problem = store_unavailable(error)
             for at in self.stored:
                 self._out[at] = self._refusal(at, problem)
             return
         for at, checked in self.stored.items():
+            try:
+                held = self._scoring.held(checked, freshness, marks)
+            except Problem as problem:
+                self._out[at] = self._refusal(at, problem)
+                continue
             history = found.get(checked.customer_id)
             if history is None:
-                self._out[at] = self._scoring.unknown(checked)
+                self._out[at] = self._scoring.render(self._scoring.unknown(checked))
             else:
-                self._histories[at] = history
+                self._histories[at] = history, held
 
     def answer(self) -> None:
         """Score what was taken, a block at a time."""
-        for at, history in self._histories.items():
+        for at, (history, held) in self._histories.items():
             try:
-                self._ready[at] = self._scoring.stored_row(self.stored[at], history)
+                self._ready[at] = self._scoring.stored_row(self.stored[at], history, held)
             except Exception as error:
                 self._out[at] = self._refusal(at, error)
         ready = sorted(self._ready.items())
@@ -171,6 +186,15 @@ class Rows:
         metrics = self._state.metrics
         metrics.batch_rows.observe(len(self._out))
         metrics.predict_duration_seconds[MODE_BATCH].observe(self._scoring.seconds)
+
+    async def record(self, recorder: Recorder) -> None:
+        """Have the answers remembered that are asked to be; otherwise they are not given."""
+        try:
+            await recorder.record(list(self.to_record.values()))
+        except (StoreUnavailable, StoreTooNew) as error:
+            problem = store_unavailable(error)
+            for at in self.to_record:
+                self._out[at] = self._refusal(at, problem)
 
     def content(self) -> bytes:
         """Every customer's answer or problem, in input order: a line each, or one document."""
@@ -207,6 +231,8 @@ class Rows:
 
     def _take(self, checked: Checked, root: str) -> None:
         at = len(self._out)
+        if checked.record:
+            self._recorded.add(at)
         if checked.by_id:
             self.stored[at] = checked
         else:
@@ -218,7 +244,8 @@ class Rows:
 
     def _answer(self, ready: Sequence[tuple[int, CustomerRow]]) -> None:
         try:
-            answers = self._scoring.answers([row for _, row in ready])
+            scores = self._scoring.scores([row for _, row in ready])
+            answers = [self._scoring.render(score) for score in scores]
         except Exception as error:
             if len(ready) == 1:
                 index, _ = ready[0]
@@ -227,8 +254,10 @@ class Rows:
             for one in ready:  # the fault is one row's: the others are answered
                 self._answer([one])
             return
-        for (index, _), answer in zip(ready, answers, strict=True):
+        for (index, _), score, answer in zip(ready, scores, answers, strict=True):
             self._out[index] = answer
+            if index in self._recorded:
+                self.to_record[index] = Remembered.of(score, self._scoring.now)
 
     def _refusal(self, index: int, error: Exception) -> bytes:
         if isinstance(error, Problem):

@@ -46,6 +46,7 @@ def route_template(scope: Scope) -> str:
     direct: str | None = scope.get(ROUTE)
     if direct is not None:
         return direct
+    # Without the parameters' kinds, as in `/v1/customers/{customer_id:path}/scores`.
     path: str = getattr(scope.get("route"), "path_format", UNMATCHED)
     return path
 

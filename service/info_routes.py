@@ -1,5 +1,7 @@
 """What is loaded, what may be answered, and whether the service is well."""
 
+import asyncio
+from contextlib import suppress
 from typing import Annotated, Any
 
 import orjson
@@ -11,8 +13,11 @@ from churn.words import Language
 from service import contract
 from service.responses import ActionCatalogue, Live, Model, Ready, ReasonCatalogue
 from service.state import state_of
+from service.store.errors import StoreTooNew, StoreUnavailable
 
 router = APIRouter()
+
+_STORE_SECONDS = 0.5
 
 LanguageQuery = Annotated[Language, Query(description="Of the words.")]
 
@@ -104,7 +109,11 @@ async def ready(request: Request) -> Response:
 )
 async def metrics(request: Request) -> Response:
     """Metrics in Prometheus's text format."""
-    content, media_type = state_of(request).metrics.exposition()
+    state = state_of(request)
+    # What the store tells is told as of the last look where it does not answer at once.
+    with suppress(StoreUnavailable, StoreTooNew, TimeoutError):
+        await asyncio.wait_for(state.freshness.marks(), _STORE_SECONDS)
+    content, media_type = state.metrics.exposition()
     return Response(content, headers={"Content-Type": media_type})
 
 

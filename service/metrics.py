@@ -103,6 +103,9 @@ class Metrics:
             "model_loaded_timestamp_seconds", "When the model that serves was loaded."
         )
         self.model_reloads = counter("model_reloads", "Attempts to load a model.", "result")
+        self.feed_watermark_timestamp_seconds = gauge(
+            "feed_watermark_timestamp_seconds", "When the newest stored event happened.", "feed"
+        )
         self.jobs = gauge("jobs", "Jobs in the store.", "state")
         self.job_rows = counter("job_rows", "Rows of jobs that this process finished.", "outcome")
 

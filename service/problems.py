@@ -38,6 +38,7 @@ class Kind(NamedTuple):
 MALFORMED_JSON = Kind("malformed-json", 400, "The body is not acceptable JSON")
 MALFORMED_ARROW = Kind("malformed-arrow", 400, "The body is not an acceptable Arrow stream")
 NOT_FOUND = Kind("not-found", 404, "There is nothing at this path")
+UNKNOWN_CUSTOMER = Kind("unknown-customer", 404, "Nothing is recorded of this customer")
 UNKNOWN_JOB = Kind("unknown-job", 404, "There is no such job")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The path does not know this method")
 JOB_HAS_ENDED = Kind("job-has-ended", 409, "The job has ended")
@@ -55,11 +56,13 @@ INTERNAL_ERROR = Kind("internal-error", 500, "The service failed")
 MODEL_UNAVAILABLE = Kind("model-unavailable", 503, "No model is loaded")
 STORE_UNAVAILABLE = Kind("store-unavailable", 503, "The store cannot be used now")
 STORAGE_FULL = Kind("storage-full", 507, "The server has no room for the list")
+STALE_HISTORY = Kind("stale-history", 503, "What is stored is too old to be scored")
 
 KINDS: tuple[Kind, ...] = (
     MALFORMED_JSON,
     MALFORMED_ARROW,
     NOT_FOUND,
+    UNKNOWN_CUSTOMER,
     UNKNOWN_JOB,
     METHOD_NOT_ALLOWED,
     JOB_HAS_ENDED,
@@ -76,6 +79,7 @@ KINDS: tuple[Kind, ...] = (
     INTERNAL_ERROR,
     MODEL_UNAVAILABLE,
     STORE_UNAVAILABLE,
+    STALE_HISTORY,
     STORAGE_FULL,
 )
 

@@ -33,6 +33,7 @@ class Checked(NamedTuple):
     max_reasons: int
     direction: Direction
     language: Language
+    record: bool = False
 
     @property
     def by_id(self) -> bool:
@@ -92,6 +93,7 @@ def _checked(value: Any) -> Checked:
     max_reasons = DEFAULT_REASONS
     direction: Direction = "raises"
     language: Language = "en"
+    record = False
     for name, given in value.items():
         if name == "customer_id":
             continue
@@ -101,6 +103,10 @@ def _checked(value: Any) -> Checked:
             max_reasons = given
         elif name == "language":
             language = _LANGUAGES[given]
+        elif name == "record":
+            if type(given) is not bool:
+                raise _Unsure
+            record = given
         elif name == "direction":
             direction = _DIRECTIONS[given]
         elif given is None and name in ("as_of", "events", "features", "feeds"):
@@ -119,7 +125,9 @@ def _checked(value: Any) -> Checked:
             feeds = frozenset([_FEEDS[feed] for feed in given])
         else:
             raise _Unsure
-    return Checked(customer_id, as_of, events, features, feeds, max_reasons, direction, language)
+    return Checked(
+        customer_id, as_of, events, features, feeds, max_reasons, direction, language, record
+    )
 
 
 def _event(item: Any) -> Event:

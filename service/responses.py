@@ -99,6 +99,50 @@ class Score(_Exact):
     warnings: list[str]
 
 
+class RecordedReason(_Exact):
+    """A reason of a recorded score."""
+
+    code: str
+    family: str
+    direction: Literal["raises", "lowers"]
+    contribution: float
+    share: float
+
+
+class RecordedScore(_Exact):
+    """A score as it was answered, beside the recorded one before of the same model."""
+
+    as_of: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    scored_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    model_version: str
+    status: Status
+    churn_probability: Probability | None
+    risk_band: Band | None
+    horizon_days: int
+    reasons: list[RecordedReason]
+    previous_as_of: Annotated[str | None, Field(json_schema_extra={"format": "date-time"})]
+    previous_probability: Probability | None
+    change: Annotated[
+        float | None, Field(description="`churn_probability` less `previous_probability`.")
+    ]
+    reasons_new: Annotated[list[str], Field(description="Codes of those not there before.")]
+    reasons_gone: Annotated[list[str], Field(description="Codes of those there before only.")]
+    reasons_grown: Annotated[
+        list[str], Field(description="Codes of those that weigh more by .1 in log-odds at least.")
+    ]
+    reasons_shrunk: Annotated[
+        list[str], Field(description="Codes of those that weigh less by .1 in log-odds at least.")
+    ]
+
+
+class CustomerScores(_Exact):
+    """A customer's recorded scores, newest first."""
+
+    customer_id: str
+    scores: list[RecordedScore]
+    next: Annotated[str | None, Field(description="`cursor` of the page after; null at the end.")]
+
+
 class FieldFault(_Exact):
     """A field at fault: a JSON pointer into the request and a stable code."""
 

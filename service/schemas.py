@@ -148,6 +148,13 @@ class ScoreRequest(_Strict):
         ),
     ] = "raises"
     language: Annotated[Language, Field(description="Of the reasons' and action's words.")] = "en"
+    record: Annotated[
+        bool,
+        Field(
+            description="Remember the answer, once for each customer, day and model: "
+            "`GET /v1/customers/{customer_id}/scores` tells it."
+        ),
+    ] = False
 
 
 class BatchRequest(_Strict):

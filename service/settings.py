@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import difflib
+import json
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SecretBytes, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from churn.errors import ConfigError
+from churn.events import FEED_KINDS, Feed
 
 PREFIX = "KEEPWELL_"
 KEY_BYTES = 32
@@ -31,6 +33,27 @@ def _key(given: Any) -> Any:
     raise ValueError(
         f"must be {KEY_BYTES} random bytes or more, in hexadecimal or base64: openssl rand -hex 32"
     )
+
+
+_MOST_HOURS = 1_000_000.0
+
+
+def _hours(given: Any, usual: float) -> dict[Feed, float]:
+    """A number is of orders; a JSON object has hours by feed, and orders the usual unless named."""
+    try:
+        told = json.loads(given) if isinstance(given, str) else given
+    except ValueError:
+        raise ValueError('must be hours, or hours by feed such as {"complaints": 720}') from None
+    by_feed = told if isinstance(told, dict) else {Feed.ORDERS: told}
+    known = [feed.value for feed in FEED_KINDS]
+    hours = {Feed.ORDERS: usual}
+    for name, number in by_feed.items():
+        if name not in known:
+            raise ValueError(f"there is no feed of that name; there are {', '.join(known)}")
+        if type(number) not in (int, float) or not 0 < number <= _MOST_HOURS:
+            raise ValueError(f"{name} must be hours above 0 and at most {_MOST_HOURS:,.0f}")
+        hours[Feed(name)] = float(number)
+    return hours
 
 
 class Settings(BaseSettings):
@@ -53,6 +76,19 @@ class Settings(BaseSettings):
         default=None,
         description="Key of the tombstones, kept outside of the store: 32 bytes or more, in "
         "hexadecimal or base64.",
+    )
+    stale_after_hours: Annotated[
+        dict[Feed, float], NoDecode, BeforeValidator(partial(_hours, usual=72.0))
+    ] = Field(
+        default=72.0,  # type: ignore[arg-type]  # checked as what is set is
+        description="Age of a feed's newest event at which scores by id warn: hours of orders, or "
+        "a JSON object of hours by feed.",
+    )
+    stale_limit_hours: Annotated[
+        dict[Feed, float], NoDecode, BeforeValidator(partial(_hours, usual=336.0))
+    ] = Field(
+        default=336.0,  # type: ignore[arg-type]
+        description="Age of a feed's newest event at which scores by id are refused; likewise.",
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0: any free.")

@@ -7,12 +7,14 @@ from typing import TypeVar
 from starlette.types import Receive, Scope
 
 from churn.history import History
+from churn.scores import UNKNOWN, CustomerScore
 from service import body
 from service.answers import MODE_SINGLE, Scoring
 from service.context import id_of
 from service.direct import Reply
 from service.quick import Checked
 from service.state import State
+from service.store.recorded import Remembered
 from service.validation import score_body
 
 LARGE_BODY = 32 * 1024
@@ -27,9 +29,10 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
     Raises
     ------
     Problem
-        The request is wrong, or no model is loaded.
+        The request is wrong, no model is loaded, or what is stored is too old.
     StoreUnavailable, StoreTooNew
-        The stored history that is to be scored cannot be read now.
+        The stored history that is to be scored cannot be read now, or the answer that is to be
+        recorded not be kept.
     """
     headers = body.told(scope)
     body.media_type(headers, (body.JSON,))
@@ -39,7 +42,7 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
         loaded, state.metrics, now=state.clock(), request_id=id_of(scope), mode=MODE_SINGLE
     )
 
-    def answer() -> bytes | Checked:
+    def answer() -> Checked | tuple[CustomerScore, bool]:
         checked = score_body(
             raw,
             max_events=state.settings.max_events,
@@ -48,25 +51,29 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
         )
         if checked.by_id:
             return checked
-        (content,) = scoring.answers([scoring.row(checked)])
-        return content
+        (found,) = scoring.scores([scoring.row(checked)])
+        return found, checked.record
 
-    content = await _where_it_fits(state, len(raw), answer)
-    if isinstance(content, Checked):
-        content = await _stored(state, scoring, content)
+    answered = await _where_it_fits(state, len(raw), answer)
+    if isinstance(answered, Checked):
+        answered = await _stored(state, scoring, answered), answered.record
+    found, record = answered
     state.metrics.predict_duration_seconds[MODE_SINGLE].observe(scoring.seconds)
-    return Reply(content, body.JSON, loaded.version)
+    if record and found.status != UNKNOWN:
+        await state.recorder.record([Remembered.of(found, scoring.now)])
+    return Reply(scoring.render(found), body.JSON, loaded.version)
 
 
-async def _stored(state: State, scoring: Scoring, checked: Checked) -> bytes:
+async def _stored(state: State, scoring: Scoring, checked: Checked) -> CustomerScore:
     """Answer from what is stored of the customer."""
+    held = scoring.held(checked, state.freshness, await state.freshness.marks())
     stored = await state.reading.history(checked.customer_id)
     if stored is None:
         return scoring.unknown(checked)
 
-    def answer() -> bytes:
-        (content,) = scoring.answers([scoring.stored_row(checked, History.decode(stored))])
-        return content
+    def answer() -> CustomerScore:
+        (found,) = scoring.scores([scoring.stored_row(checked, History.decode(stored), held)])
+        return found
 
     return await _where_it_fits(state, len(stored), answer)
 

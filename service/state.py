@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 
 from service.erasure import Eraser
+from service.freshness import Freshness
 from service.metrics import Metrics
 from service.models import Loaded, ModelHolder
 from service.problems import MODEL_UNAVAILABLE, Problem
@@ -16,6 +17,8 @@ from service.settings import Settings
 from service.store.database import Database
 from service.store.histories import Histories
 from service.store.reading import Reading
+from service.store.recorded import Scores
+from service.store.recorder import Recorder
 
 if TYPE_CHECKING:
     from service.jobs.desk import Desk  # whose reading of lists needs this module
@@ -42,6 +45,9 @@ class State:
     clearing: ThreadPoolExecutor
     ingesting: asyncio.Semaphore
     reading: Reading
+    scores: Scores
+    recorder: Recorder
+    freshness: Freshness
     jobs: "Desk"
 
     def loaded(self) -> Loaded:

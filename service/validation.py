@@ -46,6 +46,7 @@ _FAULTS: dict[str, _Fault] = {
     "float_type": _Fault(
         "not_a_number", "must be a number that a 64-bit float can hold, not a string or a boolean"
     ),
+    "bool_type": _Fault("not_a_boolean", "must be true or false"),
     "int_type": _Fault("not_an_integer", "must be a whole number, not a string or a boolean"),
     "finite_number": _Fault("not_finite", "must be a finite number; leave it out if unknown"),
     "greater_than_equal": _Fault("too_small", "must be at least {ge:g}"),
@@ -199,6 +200,7 @@ def _judged(value: Any, root: str, feature_names: Set[str]) -> Checked:
         request.max_reasons,
         request.direction,
         request.language,
+        request.record,
     )
 
 

@@ -139,6 +139,12 @@ class _Maker:
             feature_names=self._names,
             has_store=self._has_store,
         )
+        if checked.record:
+            raise invalid_field(
+                "/record must be false in a list: a job's results are its record.",
+                "/record",
+                "not_recorded",
+            )
         said = _said(value)
         unsaid = {name: getattr(self._job, name) for name in _PINNED if name not in said}
         return checked._replace(**unsaid)

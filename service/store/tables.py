@@ -63,8 +63,9 @@ scores = Table(
     Column("band", Text),
     Column("reasons", Text, nullable=False),  # JSON
     Column("horizon_days", Integer, nullable=False),
+    Index("scores_by_age", "scored_at"),
 )
-"""A customer's recorded scores, the last of each day and model."""
+"""A customer's recorded scores, the first of each day and model."""
 
 tombstones = Table(
     "tombstones",

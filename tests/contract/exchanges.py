@@ -98,6 +98,8 @@ EXCHANGES: dict[str, Exchange] = {
     "score_lapsed": _score(EXAMPLE_EVENTS | {"as_of": NOW_LAPSED}),
     "score_by_id": _score(EXAMPLE_ID, service="stored"),
     "score_unknown_customer": _score({"customer_id": "c-7"}, service="stored"),
+    "score_recorded": _score(EXAMPLE_EVENTS | {"record": True}, service="stored"),
+    "customer_scores": Exchange("GET", "/v1/customers/c-1042/scores", service="stored"),
     "score_v1": Exchange("POST", "/v1/score", EXAMPLE_EVENTS),
     "score_batch_json": Exchange(
         "POST", "/v1/score/batch", {"customers": [EXAMPLE_EVENTS, _WRONG, EXAMPLE_FEATURES]}
@@ -153,6 +155,7 @@ EXCHANGES: dict[str, Exchange] = {
     "problem_history_unavailable": _score({"customer_id": "c-1042"}, service="table"),
     "problem_overloaded": Exchange("POST", "/v1/events", _SENT, service="busy"),
     "problem_store_unavailable": Exchange("POST", "/v1/events", _SENT, service="away"),
+    "problem_unknown_customer": Exchange("GET", "/v1/customers/c-7/scores"),
     "problem_unknown_job": Exchange("GET", f"/v1/jobs/{COMING}"),
     "problem_job_has_ended": Exchange("POST", f"/v1/jobs/{DONE}/cancel"),
     "problem_key_in_flight": Exchange(
@@ -168,6 +171,7 @@ EXCHANGES: dict[str, Exchange] = {
     ),
     "problem_unknown_parameter": Exchange("POST", "/v1/jobs?result=csv", LIST, _NDJSON),
     "problem_storage_full": Exchange("POST", "/v1/jobs", LIST, _NDJSON, service="full"),
+    "problem_stale_history": _score(EXAMPLE_ID | {"as_of": NOW_LAPSED}, service="stale"),
     "problem_internal_error": _score(EXAMPLE_EVENTS, service="broken"),
     "problem_model_unavailable": _score(EXAMPLE_EVENTS, service="empty"),
     "problem_not_ready": Exchange("GET", "/health/ready", service="empty"),
@@ -176,7 +180,7 @@ EXCHANGES: dict[str, Exchange] = {
 
 class _Broken:
     def __init__(self, scorer: Scorer) -> None:
-        self.rows = scorer.rows
+        self.rows, self.schema = scorer.rows, scorer.schema
 
     def score_rows(self, *_: Any, **__: Any) -> None:
         raise ValueError("a fault of the service")
@@ -207,13 +211,22 @@ def services(published: Path) -> Iterator[dict[str, AppClient]]:
             return Settings(models_dir=models_dir, jobs_dir=jobs, **({"store_url": url} | more))
 
         loaded = settings(published)
+        filled = f"sqlite:///{stores}/filled.db"
         bundle_with_own_columns(own)
         ready_table.trained(table)
         clients = {
             "loaded": stack.enter_context(build(loaded)),
             "stored": stack.enter_context(
-                build(settings(published, store_url=f"sqlite:///{stores}/filled.db"))
+                build(
+                    settings(
+                        published,
+                        store_url=filled,
+                        stale_after_hours=1e6,
+                        stale_limit_hours=1e6,
+                    )
+                )
             ),
+            "stale": stack.enter_context(build(settings(published, store_url=filled))),
             "table": stack.enter_context(build(settings(table / "models"))),
             "own": stack.enter_context(build(settings(own))),
             "fresh": stack.enter_context(build(loaded)),
@@ -226,6 +239,9 @@ def services(published: Path) -> Iterator[dict[str, AppClient]]:
         }
         clients["loaded"].app.state.keepwell.store.prepare()
         keep(clients["stored"], "c-1042", HISTORY)
+        for as_of in ("2026-10-20T00:00:00Z", EXAMPLE_ID["as_of"]):
+            score = EXAMPLE_ID | {"as_of": as_of, "record": True}
+            assert clients["stored"].post("/score", score).status_code == 200
         asyncio.run(clients["busy"].app.state.keepwell.ingesting.acquire())
         plant(clients["loaded"])
         fill_the_disk(clients["full"])

@@ -35,7 +35,6 @@ WITH_CANARY: list[tuple[str, Any]] = [
     ("feature", {"customer_id": "c", "features": {CANARY: 1}}),
     ("feature with a wrong value", {"customer_id": "c", "features": {CANARY: "x"}}),
     ("value of a feature", {"customer_id": "c", "features": {"purchases_30d": CANARY}}),
-    ("neither form", {"customer_id": CANARY}),
     ("key twice", f'{{"{CANARY}": 1, "{CANARY}": 2}}'.encode()),
     ("not JSON", f'{{"customer_id": {CANARY}}}'.encode()),
     ("not UTF-8", CANARY.encode() + b"\xff"),
@@ -48,7 +47,7 @@ class Exploding:
     """A scorer that quotes the customer in its error, as library code may."""
 
     def __init__(self, scorer: Scorer) -> None:
-        self.rows = scorer.rows
+        self.rows, self.schema = scorer.rows, scorer.schema
 
     def score_rows(self, rows: Sequence[CustomerRow]) -> None:
         raise ValueError(f"could not score {rows[0].customer_id}")

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from tests import ready_table
 from tests.contract.client import AS_OF, NOW, AppClient, build, customer, keep, purchases
 from tests.own_columns import bundle_with_own_columns
 
+unwatched = partial(Settings, stale_after_hours=1e6, stale_limit_hours=1e6)
+"""Settings of a service that takes any history for fresh."""
 ID = {"customer_id": "c-1042", "as_of": AS_OF}
 _names = count()
 
@@ -25,7 +28,7 @@ _names = count()
 @pytest.fixture
 def stored(published: Path, store_url: str) -> Iterator[AppClient]:
     """A service whose store knows c-1042, in each of the two databases."""
-    with build(Settings(models_dir=published, store_url=store_url)) as client:
+    with build(unwatched(models_dir=published, store_url=store_url)) as client:
         keep(client, "c-1042", purchases())
         yield client
 
@@ -34,7 +37,7 @@ def stored(published: Path, store_url: str) -> Iterator[AppClient]:
 def filling(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppClient]:
     """A service whose store is filled by one example after the other."""
     url = f"sqlite:///{tmp_path_factory.mktemp('filling')}/keepwell.db"
-    with build(Settings(models_dir=published, store_url=url)) as client:
+    with build(unwatched(models_dir=published, store_url=url)) as client:
         yield client
 
 
@@ -130,7 +133,7 @@ def test_any_id_finds_its_own_history(stored: AppClient, name: str) -> None:
 
 def test_missing_columns_of_ones_own_are_listed(tmp_path: Path, store_url: str) -> None:
     bundle_with_own_columns(tmp_path / "models")
-    with build(Settings(models_dir=tmp_path / "models", store_url=store_url)) as client:
+    with build(unwatched(models_dir=tmp_path / "models", store_url=store_url)) as client:
         keep(client, "c-1042", purchases())
         assert score(client, ID) == score(client, customer())
         assert "plan" in json.loads(score(client, ID))["warnings"][0]
@@ -138,7 +141,7 @@ def test_missing_columns_of_ones_own_are_listed(tmp_path: Path, store_url: str) 
 
 def test_a_model_that_reads_no_events_says_what_to_send(tmp_path: Path) -> None:
     ready_table.trained(tmp_path)
-    with build(Settings(models_dir=tmp_path / "models")) as client:
+    with build(unwatched(models_dir=tmp_path / "models")) as client:
         answer = client.post("/score", ID)
         assert answer.status_code == 422
         assert answer.json()["errors"] == [{"pointer": "", "code": "nothing_to_score"}]
@@ -150,10 +153,10 @@ def test_a_model_that_reads_no_events_says_what_to_send(tmp_path: Path) -> None:
 def test_a_store_put_in_the_place_of_another_is_read(published: Path, tmp_path: Path) -> None:
     urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("first", "second")]
     for url, length in zip(urls, (5, 2), strict=True):
-        with build(Settings(models_dir=published, store_url=url)) as client:
+        with build(unwatched(models_dir=published, store_url=url)) as client:
             keep(client, "c-1042", purchases(length))
             expected = score(client, ID)
-    with build(Settings(models_dir=published, store_url=urls[0])) as client:
+    with build(unwatched(models_dir=published, store_url=urls[0])) as client:
         assert score(client, ID) == score(client, customer())
         (tmp_path / "second.db").replace(tmp_path / "first.db")
         assert score(client, ID) == expected
@@ -161,7 +164,7 @@ def test_a_store_put_in_the_place_of_another_is_read(published: Path, tmp_path: 
 
 def test_a_store_that_breaks_under_the_service_is_told(published: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/keepwell.db"
-    with build(Settings(models_dir=published, store_url=url)) as client:
+    with build(unwatched(models_dir=published, store_url=url)) as client:
         keep(client, "c-1042", purchases())
         score(client, ID)
         with sqlite3.connect(tmp_path / "keepwell.db") as plain:

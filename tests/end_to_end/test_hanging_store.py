@@ -28,7 +28,8 @@ def server(
 ) -> Iterator[Server]:
     url = postgresql.url(postgresql.new_database())
     url = url.replace(f":{postgresql.port}/", f":{proxy.port}/")
-    with serving(published, tmp_path / "log", KEEPWELL_STORE_URL=url) as server:
+    old = {"KEEPWELL_STALE_LIMIT_HOURS": "100000"}
+    with serving(published, tmp_path / "log", KEEPWELL_STORE_URL=url, **old) as server:
         server.until_ready()
         yield server
 

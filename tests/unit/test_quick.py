@@ -58,6 +58,7 @@ REQUESTS = st.fixed_dictionaries(
         "max_reasons": st.sampled_from([0, 3, 8, 9, -1, 3.0, True, None]),
         "direction": st.sampled_from(["raises", "both", "lowers", None]),
         "language": st.sampled_from(["en", "ru", "de", None, []]),
+        "record": st.sampled_from([True, False, 1, "true", None]),
         "other": st.none(),
     },
 )
@@ -101,6 +102,7 @@ def test_a_request_with_everything_in_it_is_taken() -> None:
     request = {
         "customer_id": "c", "as_of": INSTANT, "events": [event], "features": {"a": 1, "b": "x"},
         "feeds": ["orders"], "max_reasons": 8, "direction": "both", "language": "ru",
+        "record": True,
     }  # fmt: skip
     assert set(request) == set(ScoreRequest.model_fields)
     assert set(event) == set(Event._fields)

@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.Column("reasons", sa.Text, nullable=False),
         sa.Column("horizon_days", sa.Integer, nullable=False),
     )
+    op.create_index("scores_by_age", "scores", ["scored_at"])
     op.create_table(
         "tombstones",
         sa.Column("digest", sa.LargeBinary, primary_key=True),

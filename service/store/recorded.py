@@ -1,0 +1,150 @@
+"""Scores that were asked to be remembered: one for each customer, day and model.
+
+The day is that of `as_of`. The first of a day stays, so that asking again, or from another
+process, changes nothing that somebody may have acted on.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import orjson
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+
+from churn.events import MICROSECONDS_PER_DAY
+from churn.scores import CustomerScore
+from service.store.database import Database
+from service.store.tables import scores
+from service.store.tombstones import buried
+from service.store.upsert import upsert
+
+KEYS = ("customer_id", "day", "model_version")
+
+
+class Remembered(NamedTuple):
+    """A row of the table; instants in microseconds since 1970-01-01 UTC, `reasons` as JSON."""
+
+    customer_id: str
+    day: int
+    model_version: str
+    as_of: int
+    scored_at: int
+    probability: float | None
+    status: str
+    band: str | None
+    reasons: str
+    horizon_days: int
+
+    @classmethod
+    def of(cls, score: CustomerScore, scored_at: int) -> Self:
+        """What is remembered of an answer."""
+        reasons = [
+            {
+                "code": reason.code,
+                "family": reason.family,
+                "direction": reason.direction,
+                "contribution": reason.contribution,
+                "share": reason.share,
+            }
+            for reason in score.reasons
+        ]
+        return cls(
+            customer_id=score.customer_id,
+            day=score.as_of // MICROSECONDS_PER_DAY,
+            model_version=score.model_version,
+            as_of=score.as_of,
+            scored_at=scored_at,
+            probability=score.churn_probability,
+            status=score.status,
+            band=score.risk_band,
+            reasons=orjson.dumps(reasons).decode(),
+            horizon_days=score.horizon_days,
+        )
+
+
+class Place(NamedTuple):
+    """A place in a customer's scores, newest first."""
+
+    day: int
+    model_version: str
+
+
+class Scores:
+    """The recorded scores of all customers.
+
+    Parameters
+    ----------
+    database : Database
+        Where they are.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, rows: Sequence[Remembered]) -> None:
+        """Remember scores, all or none; of those of one customer, day and model the first.
+
+        When this returns they are on disk. A customer who has been erased since is left out.
+
+        Raises
+        ------
+        StoreUnavailable
+            Nothing was kept, or it cannot be known whether it was: do the same again.
+        """
+        with self._database.writing() as connection:
+            forgotten = buried(connection, {row.customer_id for row in rows})
+            kept: dict[tuple[Any, ...], dict[str, Any]] = {}
+            for row in rows:
+                if row.scored_at > forgotten.get(row.customer_id, -1):
+                    kept.setdefault(row[: len(KEYS)], row._asdict())
+            in_order = [kept[key] for key in sorted(kept)]
+            upsert(connection, scores, in_order, keys=KEYS, keep=True)
+
+    def of_customer(
+        self,
+        customer_id: str,
+        *,
+        limit: int,
+        before: Place | None = None,
+        model_version: str | None = None,
+    ) -> list[Any] | None:
+        """A customer's scores, newest first, each beside the one before of the same model.
+
+        Returns
+        -------
+        list of rows, or None
+            Columns as in `Remembered`, and `previous_as_of`, `previous_probability` and
+            `previous_reasons`; None where nothing at all is recorded of the customer.
+        """
+        theirs = scores.c.customer_id == customer_id
+        chosen = theirs
+        if model_version is not None:
+            chosen = and_(theirs, scores.c.model_version == model_version)
+        in_order: dict[str, Any] = {
+            "partition_by": scores.c.model_version,
+            "order_by": scores.c.day,
+        }
+        told = (
+            select(
+                scores,
+                *(
+                    func.lag(scores.c[name]).over(**in_order).label(f"previous_{name}")
+                    for name in ("as_of", "probability", "reasons")
+                ),
+            )
+            .where(chosen)
+            .subquery()
+        )
+        wanted = select(told).order_by(told.c.day.desc(), told.c.model_version.desc())
+        if before is not None:
+            earlier = and_(told.c.day == before.day, told.c.model_version < before.model_version)
+            wanted = wanted.where(or_(told.c.day < before.day, earlier))
+        with self._database.reading() as connection:
+            rows = list(connection.execute(wanted.limit(limit)))
+            if not rows and not connection.scalar(select(exists().where(theirs))):
+                return None
+        return rows
+
+
+def recorded_before(instant: int) -> ColumnElement[bool]:
+    """The condition on `scores` of being older: retention goes by when a score was made."""
+    return scores.c.scored_at < instant
