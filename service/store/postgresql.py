@@ -63,6 +63,8 @@ def engine(url: URL) -> Engine:
     made = sqlalchemy.create_engine(
         url,
         connect_args={name: value for name, value in client.items() if name not in url.query},
+        # It costs each new connection a question, and one that fails then is left open.
+        use_native_hstore=False,
         **common.sizes(),
     )
 
