@@ -65,8 +65,10 @@ class Pool:
 
     def __init__(self, dialect: Dialect, url: URL) -> None:
         self._round = 0
+        self._closed = False
         if dialect == "sqlite":
             self.snapshot = self.single = self.latest = self._engine = self._sqlite(url)
+            self._retire_late()
             return
         try:
             from service.store import postgresql
@@ -76,6 +78,7 @@ class Pool:
                 f"{shown} needs the PostgreSQL driver: pip install 'keepwell[postgres]'"
             ) from None
         self._engine = postgresql.engine(url)
+        self._retire_late()
         options = self._engine.execution_options
         self.snapshot = options(isolation_level="REPEATABLE READ")
         self.single = options(isolation_level="AUTOCOMMIT")
@@ -87,8 +90,17 @@ class Pool:
         self._round += 1
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the connections that nobody uses, and the others as they are given back."""
+        self._closed = True
         self._engine.dispose()
+
+    def _retire_late(self) -> None:
+        """Let a connection that is in use at `close`, or made later, end when its user is done."""
+
+        @event.listens_for(self._engine, "checkin")
+        def retire(connection: object, entry: ConnectionPoolEntry) -> None:
+            if connection is not None and self._closed:
+                entry.invalidate()
 
     def _sqlite(self, url: URL) -> Engine:
         path = os.path.abspath(url.database or "")

@@ -173,3 +173,16 @@ def test_postgresql_gives_up_what_takes_too_long(counting: str) -> None:
         names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
         limits = [connection.execute(text(f"SHOW {name}")).scalar() for name in names]
     assert limits == ["10s", "5s", "1min"]
+
+
+def test_a_connection_in_use_when_the_store_is_closed_ends_when_it_is_given_back(
+    counting: str,
+) -> None:
+    with at(counting) as database:
+        with database.reading() as connection:
+            driver = connection.connection.driver_connection
+            database.close()
+            assert connection.execute(READ).scalar_one() == 0
+        assert driver is not None
+        with pytest.raises(Exception, match="closed"):
+            driver.execute("SELECT 1")
