@@ -205,15 +205,26 @@ def erase(
     """Forget a customer: remove everything that is kept, and take no older events again."""
     from service import instants
     from service.erasure import Eraser
+    from service.jobs.folders import Folders
+    from service.jobs.job import Limits
+    from service.jobs.taking_out import TakingOut
+    from service.settings import load
 
+    settings = load(store_url=store_url)
     with closing(opened(store_url)) as database:
-        summary = Eraser(database, instants.now).erase(customer_id).document()
+        take_out = TakingOut(
+            database,
+            Folders(settings.jobs_dir),
+            Limits(settings.max_body_bytes, settings.max_events),
+        )
+        summary = Eraser(database, instants.now, take_out).erase(customer_id).document()
     if as_json:
         print_json(summary)
         return
     say(
         [
-            f"removed {summary['events']:,} events and {summary['scores']:,} recorded scores; "
+            f"removed {summary['events']:,} events, {summary['scores']:,} recorded scores and "
+            f"{summary['job_rows']:,} rows of jobs; "
             f"nothing from before {summary['erased_at']} is taken again"
         ]
     )

@@ -29,6 +29,8 @@ from service.direct import Direct, Service
 from service.erasure import Eraser, finish_always
 from service.freshness import Freshness
 from service.jobs import desk
+from service.jobs.job import Limits
+from service.jobs.taking_out import TakingOut
 from service.metrics import Metrics
 from service.models import Loaded, ModelHolder
 from service.problems import (
@@ -79,7 +81,6 @@ def create_app(
     writer = ThreadPoolExecutor(1, thread_name_prefix="keepwell-writer")
     clearing = ThreadPoolExecutor(1, thread_name_prefix="keepwell-clearing")
     store = Database(settings.store_url, erasure_key=settings.tombstone_key)
-    eraser = Eraser(store, clock)
     histories = Histories(store)
     scores = Scores(store)
     reading = Reading(store)
@@ -91,6 +92,8 @@ def create_app(
         metrics=metrics,
         clock=clock,
     )
+    limits = Limits(settings.max_body_bytes, settings.max_events)
+    eraser = Eraser(store, clock, TakingOut(store, jobs.folders, limits))
     state = State(
         settings=settings,
         metrics=metrics,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service import instants, logs
+from service.jobs.taking_out import TakenOut, TakingOut
 from service.store import forgetting
 from service.store.database import Database
 from service.store.errors import StoreTooNew, StoreUnavailable
@@ -22,7 +23,10 @@ LOG_SECONDS = 2.0
 AGAIN_SECONDS = 15.0
 """How often what is left undone is gone on with."""
 
-FILE = "file"
+JOBS_SECONDS = 20.0
+"""How long to wait for workers to let go of a job."""
+
+JOBS, FILE = "jobs", "file"
 
 _log = logging.getLogger(f"{logs.ROOT}.erasure")
 
@@ -33,16 +37,21 @@ class Erased:
 
     Attributes
     ----------
-    events, scores : int
-        Stored events and recorded scores.
+    events, scores, job_rows : int
+        Stored events, recorded scores, and rows of lists and of results.
+    jobs : tuple of str
+        The jobs that had such rows.
     erased_at : int
         Events from before are not taken again; microseconds since 1970-01-01 UTC.
     pending : tuple of str
-        What is still being removed: ``file`` are the remains in SQLite's files.
+        What is still being removed: ``jobs`` are rows of jobs, ``file`` the remains in SQLite's
+        files.
     """
 
     events: int
     scores: int
+    job_rows: int
+    jobs: tuple[str, ...]
     erased_at: int
     pending: tuple[str, ...]
 
@@ -51,6 +60,8 @@ class Erased:
         return {
             "events": self.events,
             "scores": self.scores,
+            "job_rows": self.job_rows,
+            "jobs": list(self.jobs),
             "erased_at": instants.text(self.erased_at),
             "pending": list(self.pending),
         }
@@ -65,10 +76,13 @@ class Eraser:
         The store.
     clock : callable
         The present, microseconds since 1970-01-01 UTC.
+    take_out : callable
+        Takes a person out of the files of jobs.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+    def __init__(self, database: Database, clock: Callable[[], int], take_out: TakingOut) -> None:
         self._database = database
+        self._take_out = take_out
         self._clock = clock
         self._is_log_empty = False  # whoever was here before may have been killed
 
@@ -83,10 +97,10 @@ class Eraser:
         self._is_log_empty = False
         with self._database.writing() as connection:
             gone = forgetting.forget(connection, customer_id, self._clock())
-        with self._database.writing() as connection:
-            forgetting.finish(connection, customer_id)
-        pending = () if self._empty_log() else (FILE,)
-        return Erased(gone.events, gone.scores, gone.erased_at, pending)
+        taken = self._of_jobs(customer_id)
+        done = {JOBS: taken.is_all, FILE: self._empty_log()}
+        pending = tuple(what for what, is_done in done.items() if not is_done)
+        return Erased(gone.events, gone.scores, taken.rows, taken.jobs, gone.erased_at, pending)
 
     def finish(self) -> bool:
         """Go on with what earlier erasures left undone; say whether nothing is left.
@@ -98,10 +112,19 @@ class Eraser:
         """
         with self._database.reading() as connection:
             left = forgetting.unfinished(connection)
+        is_all = True
         for customer_id in left:
+            self._is_log_empty = False
+            is_all &= self._of_jobs(customer_id).is_all
+        return self._empty_log() and is_all
+
+    def _of_jobs(self, customer_id: str) -> TakenOut:
+        until = time.monotonic() + JOBS_SECONDS
+        taken = self._take_out(customer_id, self._clock(), until)
+        if taken.is_all:
             with self._database.writing() as connection:
                 forgetting.finish(connection, customer_id)
-        return self._empty_log()
+        return taken
 
     def _empty_log(self) -> bool:
         deadline = time.monotonic() + LOG_SECONDS

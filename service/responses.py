@@ -328,6 +328,13 @@ class Erasure(_Exact):
 
     events: int
     scores: Annotated[int, Field(description="Recorded scores.")]
+    job_rows: Annotated[int, Field(description="Rows of lists and of results.")]
+    jobs: Annotated[
+        list[str],
+        Field(
+            description="Jobs with such rows: open ones begin anew, done ones have a new `ETag`."
+        ),
+    ]
     erased_at: Annotated[
         str,
         Field(
@@ -336,8 +343,9 @@ class Erasure(_Exact):
         ),
     ]
     pending: Annotated[
-        list[Literal["file"]],
+        list[Literal["jobs", "file"]],
         Field(
-            description="What is still being removed, by itself: `file`, remains in SQLite's files."
+            description="What is still being removed, by itself: `jobs`, rows of jobs; `file`, "
+            "remains in SQLite's files."
         ),
     ]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from service.erasure import Eraser
 from service.freshness import Freshness
 from service.metrics import Metrics
 from service.models import Loaded, ModelHolder
@@ -21,7 +20,9 @@ from service.store.recorded import Scores
 from service.store.recorder import Recorder
 
 if TYPE_CHECKING:
-    from service.jobs.desk import Desk  # whose reading of lists needs this module
+    # Their reading of lists needs this module.
+    from service.erasure import Eraser
+    from service.jobs.desk import Desk
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class State:
     store: Database
     histories: Histories
     writer: ThreadPoolExecutor
-    eraser: Eraser
+    eraser: "Eraser"
     clearing: ThreadPoolExecutor
     ingesting: asyncio.Semaphore
     reading: Reading

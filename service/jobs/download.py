@@ -17,7 +17,7 @@ from service import body
 from service.context import MODEL_VERSION_HEADER
 from service.jobs.job import Format
 from service.jobs.records import Record
-from service.problems import RANGE_NOT_SATISFIABLE, FieldError, Problem
+from service.problems import NO_RESULTS, RANGE_NOT_SATISFIABLE, FieldError, Problem
 
 MEDIA_TYPES: Mapping[Format, str] = {
     "ndjson": body.NDJSON,
@@ -56,7 +56,7 @@ def answer(job: Record, path: Path, headers: Headers) -> Response:
     Raises
     ------
     Problem
-        The range lies beyond the end.
+        The range lies beyond the end, or the results are being changed.
     FileNotFoundError
         The results are not there any more.
     """
@@ -65,6 +65,13 @@ def answer(job: Record, path: Path, headers: Headers) -> Response:
     if is_matched(headers.getlist("if-none-match"), tag):
         return Response(status_code=304, headers=told)
     found = os.stat(path)
+    if found.st_size != job.results_bytes:
+        raise Problem(
+            NO_RESULTS,
+            "The results are being written anew without somebody who was erased; ask again.",
+            (FieldError("", "not_done"),),
+            {"Retry-After": "1"},
+        )
     asked = headers.getlist("range")
     condition = headers.get("if-range")
     span = None

@@ -58,7 +58,9 @@ def without(folder: Path, job: Job, customer_id: str) -> Removed:
     input_path(folder).unlink(missing_ok=True)
     with room_in(folder.parent):
         if job.results_format == "parquet":
-            removed: int = _parquet().rewrite(results, customer_id)
+            # Left as they are where nobody is to go, to the last byte.
+            there = _parquet().holds(results, customer_id)
+            removed: int = _parquet().rewrite(results, customer_id) if there else 0
         elif job.results_format == "csv":
             removed = _leave_out(results, list(_records(results, harmless(customer_id), Limits())))
         else:
@@ -98,24 +100,45 @@ def input_without(
     """
     path = input_path(folder)
     with room_in(folder.parent):
-        if job.input_format == "parquet":
-            there = _parquet().holds(path, customer_id)
-            doomed: list[Span] = []
-        else:
-            doomed = list(
-                _records(path, customer_id, limits)
-                if job.input_format == "csv"
-                else _lines(path, customer_id.encode(), _sent(customer_id), limits.line_bytes)
-            )
-            there = bool(doomed)
-        if not there:
+        if not _holds_rows(path, job, customer_id, limits):
             return 0
         # First of all, for parts must not be taken for those of the new input.
         _forget_work(folder)
         if job.input_format == "parquet":
             removed: int = _parquet().rewrite(path, customer_id)
             return removed
-        return _leave_out(path, doomed)
+        return _leave_out(path, list(_spans(path, job, customer_id, limits)))
+
+
+def is_in_input(
+    folder: Path,
+    job: Job,
+    customer_id: str,
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+) -> bool:
+    """Whether a customer is in the input of a job; somebody may be working on it meanwhile.
+
+    Raises
+    ------
+    FileNotFoundError
+        The input is gone: the job has come to its end.
+    """
+    return _holds_rows(input_path(folder), job, customer_id, limits)
+
+
+def _holds_rows(path: Path, job: Job, customer_id: str, limits: Limits) -> bool:
+    if job.input_format == "parquet":
+        with path.open("rb"):  # a file that is gone is not one that cannot be read
+            there: bool = _parquet().holds(path, customer_id)
+        return there
+    return any(True for _ in _spans(path, job, customer_id, limits))
+
+
+def _spans(path: Path, job: Job, customer_id: str, limits: Limits) -> Iterator[Span]:
+    """The customer's rows in an input of text."""
+    if job.input_format == "csv":
+        return _records(path, customer_id, limits)
+    return _lines(path, customer_id.encode(), _sent(customer_id), limits.line_bytes)
 
 
 def _parquet() -> Any:

@@ -7,9 +7,10 @@
     │   ├── input                as it was sent
     │   ├── parts/               finished chunks
     │   └── results.<format>     the whole, once there
-    └── .incoming/
-        ├── <job_id>/input       being received
-        └── <job_id>.lock        held by the process that receives it
+    ├── .incoming/
+    │   ├── <job_id>/input       being received
+    │   └── <job_id>.lock        held by the process that receives it
+    └── .working/<job_id>        held by whoever works on it, or takes a person out of it
 
 A lock ends with its process, however that ends. So whoever finds a lock free knows that nobody
 receives that job any more, without a clock.
@@ -21,12 +22,14 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 INPUT, PARTS = "input", "parts"
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 _INCOMING = ".incoming"
+_WORKING = ".working"
 _LOCK = ".lock"
 _DOOMED = ".doomed-"
 
@@ -103,6 +106,32 @@ class Folders:
         sync(self.root)
         sync(self.root.parent)  # the root itself may be new
 
+    @contextlib.contextmanager
+    def working(self, job_id: str, *, alone: bool = False) -> Iterator[bool]:
+        """Hold a job's files while they are worked on; whether that is granted.
+
+        Parameters
+        ----------
+        alone : bool, optional
+            Only while nobody else does, and nobody else meanwhile: workers of one job make the
+            same bytes and may be several, who changes its input must not be.
+        """
+        path = self.root / _WORKING / job_id
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+        while True:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            held = _take(handle, kind)
+            if not held or _is_at(path, handle):
+                break
+            os.close(handle)  # whoever left last has removed it
+        try:
+            yield held
+        finally:
+            if held and _take(handle):
+                path.unlink(missing_ok=True)
+            os.close(handle)
+
     def remove(self, job_id: str) -> None:
         """Remove everything of a job; gone at once for whoever still works in it.
 
@@ -161,15 +190,22 @@ def _locked(path: Path) -> int:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         held = _take(handle)
         # Between the two calls somebody may have taken it for abandoned, and removed it.
-        with contextlib.suppress(FileNotFoundError):
-            if held and os.stat(path).st_ino == os.fstat(handle).st_ino:
-                return handle
+        if held and _is_at(path, handle):
+            return handle
         os.close(handle)
 
 
-def _take(handle: int) -> bool:
+def _is_at(path: Path, handle: int) -> bool:
+    """Whether an open file still has its name."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.stat(path).st_ino == os.fstat(handle).st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _take(handle: int, kind: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -148,7 +148,10 @@ class Worker:
         if self._stopping.is_set():
             held.stop("shutdown")
         try:
-            self._carry(held)
+            with self._folders.working(taken.job_id) as is_granted:
+                if not is_granted:  # somebody is being taken out of it: another time
+                    return False
+                self._carry(held)
         except Stopped:
             self._let_go(held)
         finally:

@@ -132,7 +132,7 @@ EXCHANGES: dict[str, Exchange] = {
     "job_results_head": Exchange("HEAD", f"/v1/jobs/{DONE}/results"),
     "job_cancel": Exchange("POST", f"/v1/jobs/{WAITING}/cancel"),
     "job_delete": Exchange("DELETE", f"/v1/jobs/{UNWANTED}"),
-    "erase_customer": Exchange("DELETE", "/v1/customers/c-1044"),
+    "erase_customer": Exchange("DELETE", "/v1/customers/c-7777", service="stored"),
     "model": Exchange("GET", "/v1/model"),
     "reasons": Exchange("GET", "/v1/reasons"),
     "actions": Exchange("GET", "/v1/actions"),

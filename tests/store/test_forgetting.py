@@ -13,6 +13,9 @@ from sqlalchemy.engine import make_url
 from churn.events import MICROSECONDS_PER_DAY as DAY
 from churn.events import Event, Kind
 from service.erasure import FILE, Eraser
+from service.jobs.folders import Folders
+from service.jobs.job import Limits
+from service.jobs.taking_out import TakingOut
 from service.store import forgetting, tables
 from service.store.database import Database
 from service.store.errors import StoreUnavailable, WrongErasureKey
@@ -39,7 +42,12 @@ def search(request: pytest.FixtureRequest, store_url: str) -> Search:
 
 @pytest.fixture
 def eraser(database: Database) -> Eraser:
-    return Eraser(database, lambda: NOW)
+    return eraser_of(database, lambda: NOW)
+
+
+def eraser_of(database: Database, clock: Callable[[], int]) -> Eraser:
+    """Makes an eraser of a store without jobs."""
+    return Eraser(database, clock, TakingOut(database, Folders(Path("/nowhere")), Limits()))
 
 
 def events_of(who: str, count: int = 40) -> list[tuple[str, Event]]:
@@ -163,8 +171,8 @@ def test_erasing_again_or_somebody_unknown_finds_nothing(
 
 
 def test_an_erasure_by_a_clock_that_is_behind_lets_nothing_back_in(database: Database) -> None:
-    Eraser(database, lambda: NOW).erase(CANARY)
-    Eraser(database, lambda: NOW - 9 * DAY).erase(CANARY)
+    eraser_of(database, lambda: NOW).erase(CANARY)
+    eraser_of(database, lambda: NOW - 9 * DAY).erase(CANARY)
     assert set(Histories(database).append(events_of(CANARY), NOW)) == {Outcome.ERASED}
 
 
@@ -183,7 +191,7 @@ def test_erasures_and_old_events_at_once_leave_nothing(
 
     def leave() -> None:
         begin.wait()
-        counts.append(Eraser(database, lambda: NOW).erase(CANARY).events)
+        counts.append(eraser_of(database, lambda: NOW).erase(CANARY).events)
 
     threads = [threading.Thread(target=what) for what in (arrive, arrive, leave, leave)]
     for thread in threads:
@@ -231,7 +239,7 @@ def test_a_reader_holds_the_log_back_and_it_is_emptied_when_he_is_gone(
     reader = sqlite3.connect(tmp_path / "keepwell.db", isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM histories").fetchone()
-    eraser = Eraser(database, lambda: NOW)
+    eraser = eraser_of(database, lambda: NOW)
     erased = eraser.erase(CANARY)
     assert erased.events == 40
     assert erased.pending == (FILE,)
@@ -249,7 +257,7 @@ def test_a_key_kept_outside_makes_the_tombstones_and_is_not_in_the_store(
 ) -> None:
     key = secrets.token_bytes(32)
     database = Database(store_url, erasure_key=key)
-    Eraser(database, lambda: NOW).erase(CANARY)
+    eraser_of(database, lambda: NOW).erase(CANARY)
     with database.reading() as connection:
         assert buried(connection, [CANARY]) == {CANARY: NOW}
     kept = search()
@@ -261,7 +269,7 @@ def test_a_key_kept_outside_makes_the_tombstones_and_is_not_in_the_store(
 def test_a_store_with_tombstones_takes_no_other_key(store_url: str) -> None:
     key = secrets.token_bytes(32)
     first = Database(store_url, erasure_key=key)
-    Eraser(first, lambda: NOW).erase(CANARY)
+    eraser_of(first, lambda: NOW).erase(CANARY)
     first.close()
     for other, message in (
         (secrets.token_bytes(32), "was used before"),
@@ -282,7 +290,7 @@ def test_a_store_with_tombstones_takes_no_other_key(store_url: str) -> None:
 def test_a_key_from_outside_is_refused_where_the_store_made_its_own(
     database: Database, store_url: str
 ) -> None:
-    Eraser(database, lambda: NOW).erase(CANARY)
+    eraser_of(database, lambda: NOW).erase(CANARY)
     other = Database(store_url, erasure_key=secrets.token_bytes(32))
     with pytest.raises(WrongErasureKey, match="here none at all"):
         other.prepare()
@@ -298,7 +306,7 @@ def test_a_store_without_tombstones_takes_any_key(store_url: str) -> None:
 
 def test_a_key_may_move_out_of_the_store(store_url: str) -> None:
     inside = Database(store_url)
-    Eraser(inside, lambda: NOW).erase(CANARY)
+    eraser_of(inside, lambda: NOW).erase(CANARY)
     with inside.reading() as connection:
         key = bytes(connection.execute(select(tables.secrets.c.value)).scalar_one())
     inside.close()
