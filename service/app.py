@@ -41,6 +41,7 @@ from service.problems import (
     Problem,
     store_unavailable,
 )
+from service.retention import Retention, sweep_always
 from service.settings import Settings
 from service.state import State, count_failure, state_of
 from service.store import watch
@@ -94,6 +95,7 @@ def create_app(
     )
     limits = Limits(settings.max_body_bytes, settings.max_events)
     eraser = Eraser(store, clock, TakingOut(store, jobs.folders, limits))
+    retention = Retention(store, settings, clock, holder.window_days)
     state = State(
         settings=settings,
         metrics=metrics,
@@ -119,6 +121,7 @@ def create_app(
             asyncio.create_task(holder.poll(settings.models_poll_seconds)),
             asyncio.create_task(watch.watch(store)),
             asyncio.create_task(finish_always(eraser)),
+            asyncio.create_task(sweep_always(retention)),
         ]
         jobs.start()
         try:

@@ -132,6 +132,10 @@ class ModelHolder:
             return serving
         return self._load(self._registry.path(version))
 
+    def window_days(self) -> int | None:
+        """For how long before `as_of` the model that serves reads events."""
+        return None if self.current is None else self.current.manifest.observation_window_days
+
     async def poll(self, seconds: float) -> None:
         """Refresh at once and then for ever, beside the requests."""
         while True:

@@ -128,6 +128,15 @@ class Settings(BaseSettings):
     jobs_keep_days: float = Field(
         default=7.0, gt=0, le=3650, description="How long an ended job and its results are kept."
     )
+    events_keep_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_500,
+        description="How long after they happened stored events are kept; by default for ever.",
+    )
+    scores_keep_days: int = Field(
+        default=730, ge=1, le=36_500, description="How long recorded scores are kept."
+    )
     job_lease_seconds: float = Field(
         default=30.0,
         ge=1,

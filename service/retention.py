@@ -1,0 +1,103 @@
+"""Retention by age: events and recorded scores older than the settings allow are removed.
+
+A little at a time, each piece in a short transaction of its own, so that nobody waits for it. The
+store is the same whoever sweeps it, so several processes may.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from churn.events import MICROSECONDS_PER_DAY
+from service import logs
+from service.settings import Settings
+from service.store import aging
+from service.store.database import Database
+from service.store.errors import StoreTooNew, StoreUnavailable
+
+EVERY_SECONDS = 3600.0
+
+_log = logging.getLogger(f"{logs.ROOT}.retention")
+
+
+class Removed(NamedTuple):
+    """How many events and recorded scores were too old."""
+
+    events: int
+    scores: int
+
+
+class Retention:
+    """Removes what is older than it may become.
+
+    Parameters
+    ----------
+    database : Database
+        The store.
+    settings : Settings
+        Say how long what is kept.
+    clock : callable
+        The present, microseconds since 1970-01-01 UTC.
+    window_days : callable
+        For how long before `as_of` the model that serves reads events; None while none serves.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        clock: Callable[[], int],
+        window_days: Callable[[], int | None],
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._window_days = window_days
+
+    def sweep(self) -> Removed:
+        """Remove everything that is too old now.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer; what was removed until then stays so.
+        """
+        events = scores = 0
+        kept = self._settings.events_keep_days
+        if kept is not None:
+            self._warn_if_shorter_than_read(kept)
+            events = aging.remove_events(self._database, self._before(kept))
+        scores = aging.remove_scores(self._database, self._before(self._settings.scores_keep_days))
+        if events or scores:
+            _log.info(
+                "what was too old is removed",
+                extra={"fields": {"events": events, "scores": scores}},
+            )
+        return Removed(events, scores)
+
+    def _before(self, days: int) -> int:
+        return self._clock() - days * MICROSECONDS_PER_DAY
+
+    def _warn_if_shorter_than_read(self, kept: int) -> None:
+        window = self._window_days()
+        if window is not None and kept < window:
+            _log.warning(
+                "KEEPWELL_EVENTS_KEEP_DAYS is %d, but the model reads %d days of events: scores by "
+                "id will differ from those of whole histories; keep events for longer, or train "
+                "with a shorter observation_window_days",
+                kept,
+                window,
+            )
+
+
+async def sweep_always(retention: Retention, seconds: float = EVERY_SECONDS) -> None:
+    """Sweep at once and then for ever, beside the requests."""
+    while True:
+        try:
+            await asyncio.to_thread(retention.sweep)
+        except (StoreUnavailable, StoreTooNew):
+            pass  # the store's own watch says so
+        except Exception:
+            _log.exception("what is too old could not be removed")
+        await asyncio.sleep(seconds)
