@@ -5,17 +5,16 @@ whatever happens to this process. What takes longer is noted in the store until 
 that whoever comes next finishes it.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from service import instants, logs
+from service.background import always
 from service.jobs.taking_out import TakenOut, TakingOut
 from service.store import forgetting
 from service.store.database import Database
-from service.store.errors import StoreTooNew, StoreUnavailable
 
 LOG_SECONDS = 2.0
 """How long to try to empty SQLite's log while others read or write."""
@@ -139,11 +138,4 @@ class Eraser:
 
 async def finish_always(eraser: Eraser, seconds: float = AGAIN_SECONDS) -> None:
     """Finish what erasures left undone, at once and then for ever, beside the requests."""
-    while True:
-        try:
-            await asyncio.to_thread(eraser.finish)
-        except (StoreUnavailable, StoreTooNew):
-            pass  # the store's own watch says so
-        except Exception:
-            _log.exception("erasures could not be finished")
-        await asyncio.sleep(seconds)
+    await always(eraser.finish, seconds, _log, "erasures could not be finished")

@@ -9,8 +9,6 @@ import orjson
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 
-from churn.reasons import MAX_REASONS, Direction
-from churn.words import Language
 from service import body, contract, parameters
 from service.jobs import answers, download, keys
 from service.jobs import contract as of_jobs
@@ -22,7 +20,13 @@ from service.jobs.submission import Asked, submit
 from service.jobs.submission import Request as Submission
 from service.problems import UNSUPPORTED_MEDIA_TYPE, FieldError, Problem, invalid_field
 from service.responses import Job, JobFormat, JobList, JobState
-from service.schemas import DEFAULT_REASONS, Instant
+from service.schemas import (
+    DEFAULT_REASONS,
+    Instant,
+    MostReasons,
+    WantedDirection,
+    WordsLanguage,
+)
 from service.state import state_of
 
 router = APIRouter(tags=["jobs"])
@@ -47,16 +51,9 @@ class NewJob(parameters.Parameters):
         Instant | None,
         Field(description="For rows that name none; by default the instant of submission."),
     ] = None
-    max_reasons: Annotated[
-        int, Field(ge=0, le=MAX_REASONS, description="How many reasons to answer at most.")
-    ] = DEFAULT_REASONS
-    direction: Annotated[
-        Direction,
-        Field(
-            description="`raises`: reasons that raise the risk; `both`: those that lower it too."
-        ),
-    ] = "raises"
-    language: Annotated[Language, Field(description="Of the reasons' and action's words.")] = "en"
+    max_reasons: MostReasons = DEFAULT_REASONS
+    direction: WantedDirection = "raises"
+    language: WordsLanguage = "en"
 
 
 class Listing(parameters.Parameters):

@@ -4,17 +4,16 @@ A little at a time, each piece in a short transaction of its own, so that nobody
 store is the same whoever sweeps it, so several processes may.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
 from churn.events import MICROSECONDS_PER_DAY
 from service import logs
+from service.background import always
 from service.settings import Settings
 from service.store import aging
 from service.store.database import Database
-from service.store.errors import StoreTooNew, StoreUnavailable
 
 EVERY_SECONDS = 3600.0
 
@@ -93,11 +92,4 @@ class Retention:
 
 async def sweep_always(retention: Retention, seconds: float = EVERY_SECONDS) -> None:
     """Sweep at once and then for ever, beside the requests."""
-    while True:
-        try:
-            await asyncio.to_thread(retention.sweep)
-        except (StoreUnavailable, StoreTooNew):
-            pass  # the store's own watch says so
-        except Exception:
-            _log.exception("what is too old could not be removed")
-        await asyncio.sleep(seconds)
+    await always(retention.sweep, seconds, _log, "what is too old could not be removed")

@@ -53,6 +53,16 @@ FeatureValue = Annotated[Number | Label, Field(union_mode="left_to_right")]
 KindName = Annotated[Kind, Field(strict=False)]
 FeedName = Annotated[Feed, Field(strict=False)]
 
+# How an answer is to be told, of one customer as of a list.
+MostReasons = Annotated[
+    int, Field(ge=0, le=MAX_REASONS, description="How many reasons to answer at most.")
+]
+WantedDirection = Annotated[
+    Direction,
+    Field(description="`raises`: reasons that raise the risk; `both`: those that lower it too."),
+]
+WordsLanguage = Annotated[Language, Field(description="Of the reasons' and action's words.")]
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -138,16 +148,9 @@ class ScoreRequest(_Strict):
             description="The feeds that this customer's data carries; by default the model's.",
         ),
     ] = None
-    max_reasons: Annotated[
-        int, Field(ge=0, le=MAX_REASONS, description="How many reasons to answer at most.")
-    ] = DEFAULT_REASONS
-    direction: Annotated[
-        Direction,
-        Field(
-            description="`raises`: reasons that raise the risk; `both`: those that lower it too."
-        ),
-    ] = "raises"
-    language: Annotated[Language, Field(description="Of the reasons' and action's words.")] = "en"
+    max_reasons: MostReasons = DEFAULT_REASONS
+    direction: WantedDirection = "raises"
+    language: WordsLanguage = "en"
     record: Annotated[
         bool,
         Field(

@@ -7,6 +7,7 @@ where chunks begin, so results are the same bytes however often the work was int
 import csv
 import io
 import shutil
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -75,7 +76,7 @@ def writer(results_format: Format, scorer: Scorer) -> Writer:
     return Sheet(scorer) if results_format == "csv" else Lines(scorer)
 
 
-class _Text:
+class _Text(ABC):
     """Writes a line per row.
 
     Parameters
@@ -114,11 +115,13 @@ class _Text:
                 shutil.copyfileobj(handle, sink, BLOCK)
             after()
 
+    @abstractmethod
     def _answer(self, score: CustomerScore) -> bytes:
-        raise NotImplementedError
+        """One customer's line."""
 
+    @abstractmethod
     def _refusal(self, index: int, customer_id: str | None, problem: Problem) -> bytes:
-        raise NotImplementedError
+        """The line of a row that is wrong."""
 
 
 class Lines(_Text):
