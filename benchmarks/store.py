@@ -152,10 +152,11 @@ def _measured(folder: Path, title: str, url: str) -> dict[str, float]:
                 }
             )  # fmt: skip
         told = {name: median([one[name] for one in rounds]) for name in rounds[0]}
-        told["ingest alone"] = _ingested(up, 1, INGEST_SECONDS)
+        told["ingest alone"] = _ingested(up, _batches(1), INGEST_SECONDS)
+        batches = _batches(2)
         beside = begin(score, by_id, CONNECTIONS, INGEST_SECONDS + 2.0)
         time.sleep(1.0)
-        told["ingest beside"] = _ingested(up, 2, INGEST_SECONDS)
+        told["ingest beside"] = _ingested(up, batches, INGEST_SECONDS)
         scored = finished(beside)
         told |= {"beside rate": scored.rate, "beside p50": scored.p50_ms}
         told |= {"beside p99": scored.p99_ms, "memory": up.rss_mb(), "cold": up.cold_start_s}
@@ -188,10 +189,8 @@ end
     return path
 
 
-def _ingested(up: Running, seed: int, seconds: float) -> float:
+def _ingested(up: Running, batches: list[bytes], seconds: float) -> float:
     """Events accepted a second, sent in batches over a few connections, one after the other."""
-    random = Random(seed)
-    batches = [_batch(random) for _ in range(MOST_BATCHES)]
     accepted: list[int] = []
     until = time.perf_counter() + seconds
 
@@ -218,6 +217,11 @@ def _ingested(up: Running, seed: int, seconds: float) -> float:
     for sender in senders:
         sender.join()
     return sum(accepted) / (time.perf_counter() - started)
+
+
+def _batches(seed: int) -> list[bytes]:
+    random = Random(seed)
+    return [_batch(random) for _ in range(MOST_BATCHES)]
 
 
 def _batch(random: Random) -> bytes:

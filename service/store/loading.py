@@ -142,7 +142,7 @@ class Loading:
 def _merged(known: bytes | None, columns: Columns, number: int) -> tuple[History, int]:
     """A customer's history with what was added, and how many events these were."""
     if known is None:
-        return History(columns, [number] * len(columns[0]), repeats=False), len(columns[0])
+        return History.of(columns, number), len(columns[0])
     before = History.decode(known)
     if before.holds(columns):
         return before, 0
