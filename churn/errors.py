@@ -9,6 +9,7 @@
     │   └── TooLittleData      too short, too few customers, one class only
     ├── RequestError           a scoring request is wrong; names the field
     │   └── UnknownFeature
+    ├── PolicyError            policy.toml cannot work; names the line          (exit 2)
     └── ModelError             a model bundle cannot be used                    (exit 1)
         ├── BundleNotFound
         ├── BundleCorrupt      bytes changed, a file missing or one too many
@@ -63,6 +64,12 @@ class RequestError(KeepwellError):
 
 class UnknownFeature(RequestError):
     """A feature name that the loaded model does not know."""
+
+
+class PolicyError(KeepwellError):
+    """A policy.toml cannot work; the message names the file, the line and what to do."""
+
+    exit_code = 2
 
 
 class ModelError(KeepwellError):

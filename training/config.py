@@ -16,8 +16,8 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic import model_validator as validates_together
 
 from churn.errors import ConfigError
-from training.advice import nearest
-from training.config_errors import explain
+from churn.advice import nearest
+from churn.config_errors import explain
 from training.own_config import Features
 from training.section import Section, SettingsFile
 

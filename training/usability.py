@@ -7,7 +7,7 @@ from typing import Any
 
 from churn.errors import ConfigError, DataError
 from churn.events import KIND_CODES, MICROSECONDS_PER_DAY
-from training.advice import nearest
+from churn.advice import nearest
 from training.config import Config, Problem
 from training.gaps import Gaps
 from training.quarantine import Rejected

@@ -10,7 +10,7 @@ import duckdb
 
 from churn.columns import Column
 from churn.errors import MappingError
-from training.advice import nearest
+from churn.advice import nearest
 from training.columns import Column as SqlColumn
 from training.columns import is_readable, way_out
 from training.mapping import as_json, columns_of, missing, renamed

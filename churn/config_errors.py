@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from training.advice import nearest
+from churn.advice import nearest
 
 _ALLOWED = {
     "int_type": "must be a whole number, not {input!r}",
@@ -20,6 +20,7 @@ _ALLOWED = {
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
     "bool_type": "must be true or false, not {input!r}",
+    "less_than": "must be less than {lt}, not {input!r}",
     "less_than_equal": "must be at most {le}, not {input!r}",
     "string_pattern_mismatch": "must be three capital letters such as RUB or EUR, not {input!r}",
     "model_type": "must be a table such as [{key}], not {input!r}",
@@ -64,6 +65,9 @@ def _one(problem: ErrorDetails, config: type[BaseModel], path: Path, text: str) 
             return f"{where}unknown key {section}{_hint(config, section, known)}"
         noun = "table" if key is None else "key"
         return f"{where}unknown {noun} {name}{_hint(config, location[-1], known)}"
+    if key == "[key]":
+        expected = problem.get("ctx", {}).get("expected", "another name")
+        return f"{where}[{table}] is not known; it must be one of {expected}"
     if problem["type"] == "missing":
         if section == "events":
             return f"{where}[events] query is missing: the SQL that maps your data to events"

@@ -1,0 +1,78 @@
+"""policy.toml: what is taken, and what is refused with its line."""
+
+from pathlib import Path
+
+import pytest
+
+from churn.errors import PolicyError
+from churn.policy.default import DEFAULT
+from churn.policy.policy import Policy, parse
+
+PATH = Path("policy.toml")
+
+
+def test_the_default_policy_is_a_policy() -> None:
+    policy = parse(DEFAULT, PATH)
+    assert policy.actions["none"].contact_cost == 0.0
+    assert policy.table["one_time"].of("high", "A") == ["second_order_guide", "free_delivery"]
+    assert policy.table["quality"].of("medium", "C") == ["apology"]
+    assert set(policy.table) == set(Policy.model_fields["table"].annotation.__args__[0].__args__)  # type: ignore[union-attr]
+
+
+def test_its_version_is_of_what_it_says() -> None:
+    policy = parse(DEFAULT, PATH)
+    assert len(policy.version) == 12
+    assert parse("# another comment\n" + DEFAULT, PATH).version == policy.version
+    dearer = DEFAULT.replace("contact_cost = 250.0", "contact_cost = 251.0")
+    assert parse(dearer, PATH).version != policy.version
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "says"),
+    [
+        ("weight = 50.0", "weight = -1.0", "weight = -1.0", "weight must be more than 0"),
+        ("contact_cost = 250.0", "contact_cost = -250.0", "= -250.0", "must be at least 0"),
+        ("cooldown_days", "cooldown_day", "cooldown_day ", "did you mean 'cooldown_days'?"),
+        ("[table.quality.any]", "[table.qualiti.any]", "qualiti", "'quality'"),
+        ('["senior_call"]', '["senior_cal"]', "senior_cal", "did you mean 'senior_call'?"),
+        ('["senior_call"]', '["points"]', '["points"]', "while a complaint is open"),
+        ("[table.unknown.any]\nA", "[table.unknown.low]\nA", "unknown.low", "unknown key"),
+        ("holdout_share = 0.10", "holdout_share = 1.0", "holdout_share", "must be less than 1"),
+        ("holdout_share = 0.10", 'holdout_share = "0.10"', "holdout_share", "must be a number"),
+        (
+            "redeemed = { mean = 0.5, weight = 20.0 }\n",
+            "",
+            "free_delivery",
+            "has an incentive_cost",
+        ),
+        ("mean = 0.03, weight", "mean = 1.03, weight", "reorder_reminder", "at most 1"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_its_line(
+    before: str, after: str, line: str, says: str
+) -> None:
+    assert before in DEFAULT
+    text = DEFAULT.replace(before, after, 1)
+    with pytest.raises(PolicyError) as refused:
+        parse(text, PATH)
+    message = str(refused.value)
+    assert says in message
+    assert "\n" not in message
+    number = int(message.split("line ")[1].split(":")[0])
+    near = "\n".join(text.splitlines()[max(0, number - 1) : number + 3])
+    assert line in near, (message, near)
+
+
+def test_doing_nothing_must_be_possible() -> None:
+    start, end = DEFAULT.index("[actions.none]"), DEFAULT.index("[actions.senior_call]")
+    without = DEFAULT[:start] + DEFAULT[end:]
+    with pytest.raises(PolicyError, match=r"no \[actions.none\]"):
+        parse(without, PATH)
+    costly = DEFAULT.replace('channel = "none"', 'channel = "none"\ncontact_cost = 1.0')
+    with pytest.raises(PolicyError, match="does nothing"):
+        parse(costly, PATH)
+
+
+def test_what_is_no_toml_is_refused() -> None:
+    with pytest.raises(PolicyError, match="not valid TOML"):
+        parse("rules = [", PATH)
