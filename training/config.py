@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import Field, ValidationError, field_validator
 from pydantic import model_validator as validates_together
 
-from churn.errors import ConfigError
 from churn.advice import nearest
 from churn.config_errors import explain
+from churn.errors import ConfigError
 from training.own_config import Features
 from training.section import Section, SettingsFile
 

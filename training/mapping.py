@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import duckdb
 
+from churn.advice import nearest, nearest_name
 from churn.errors import MappingError
 from churn.events import KIND_CODES
-from churn.advice import nearest, nearest_name
 from training.columns import COLUMNS, NUMBERS, TEXTS, Column, is_readable, way_out
 from training.rules import verdict
 from training.sql_errors import condense

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from churn.advice import nearest
 from churn.columns import UNSEEN, Column, Kind
 from churn.compiled import Floats
 from churn.errors import DataError, MappingError
 from churn.events import LARGEST_NUMBER
-from churn.advice import nearest
 from training.columns import Column as SqlColumn
 from training.own_config import OwnColumn
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
+from churn.advice import nearest
 from churn.errors import ConfigError, DataError
 from churn.events import KIND_CODES, MICROSECONDS_PER_DAY
-from churn.advice import nearest
 from training.config import Config, Problem
 from training.gaps import Gaps
 from training.quarantine import Rejected

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import duckdb
 
+from churn.advice import nearest
 from churn.columns import Column
 from churn.errors import MappingError
-from churn.advice import nearest
 from training.columns import Column as SqlColumn
 from training.columns import is_readable, way_out
 from training.mapping import as_json, columns_of, missing, renamed
