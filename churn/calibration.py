@@ -67,9 +67,9 @@ class Calibration:
         """Probability of churn in (0, 1) for margins of shape (n,)."""
         out = np.empty(len(margin), dtype=np.float64)
         if self.method == "isotonic":
-            _sigmoid(np.interp(margin, self.margins, self.log_odds), 1.0, 1.0, 0.0, out)
+            sigmoid(np.interp(margin, self.margins, self.log_odds), 1.0, 1.0, 0.0, out)
         else:
-            _sigmoid(margin, self.above, self.below, self.intercept, out)
+            sigmoid(margin, self.above, self.below, self.intercept, out)
         return out
 
     def shifted(self, by: float) -> "Calibration":
@@ -84,8 +84,8 @@ class Calibration:
 
 
 @compiled
-def _sigmoid(margin: Floats, above: float, below: float, intercept: float, out: Floats) -> None:
-    """Run scalar `exp`: NumPy's vector form may differ from it in the last bit."""
+def sigmoid(margin: Floats, above: float, below: float, intercept: float, out: Floats) -> None:
+    """Write probabilities, by scalar `exp`: NumPy's vector form may differ in the last bit."""
     for row in range(len(margin)):
         m = margin[row]
         if above == below:

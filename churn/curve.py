@@ -102,7 +102,7 @@ class RiskCurve:
             In [0, 1], never rising along a row; the horizon's column is `probability`.
         """
         out = np.empty((len(margin), len(self.days)), dtype=np.float64)
-        _curve(
+        write_curve(
             margin, self.low, self.high, probability, self.horizon,
             self.curvature, self.slope, self.intercept, out,
         )  # fmt: skip
@@ -126,7 +126,7 @@ class RiskCurve:
             NaN where the curve ends above `silent`.
         """
         out = np.empty((len(curve), len(silent)), dtype=np.float64)
-        _days_until(curve, self.days, np.array(silent), out)
+        write_days_until(curve, self.days, np.array(silent), out)
         return out
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,10 +143,11 @@ def _share(z: float) -> float:
 
 
 @compiled
-def _curve(
+def write_curve(
     margin: Floats, low: float, high: float, probability: Floats, horizon: int, curvature: Floats,
     slope: Floats, intercept: Floats, out: Floats,
 ) -> None:  # fmt: skip
+    """Write what `RiskCurve.probabilities` gives."""
     for row in range(len(margin)):
         m = margin[row]
         if m < low:
@@ -166,7 +167,8 @@ def _curve(
 
 
 @compiled
-def _days_until(curve: Floats, days: Integers, silent: Floats, out: Floats) -> None:
+def write_days_until(curve: Floats, days: Integers, silent: Floats, out: Floats) -> None:
+    """Write what `RiskCurve.days_until` gives."""
     for row in range(len(curve)):
         for which in range(len(silent)):
             out[row, which] = math.nan

@@ -86,7 +86,7 @@ class Linear:
             What the trees say.
         """
         out = np.array(margin)
-        _blend(
+        blend_into(
             columns, self.column, self.center, self.scale, self.missing, self.weight,
             self.intercept, self.share, out,
         )  # fmt: skip
@@ -104,10 +104,15 @@ class Linear:
         family : ndarray of int64, shape (n_columns,)
             Of each column.
         """
-        _contribute(
+        contribute_into(
             columns, self.column, self.center, self.scale, self.missing, self.mean, self.weight,
             self.share, family, contributions,
         )  # fmt: skip
+
+    @property
+    def tables(self) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """What `contribute_into` takes of each column."""
+        return self.center, self.scale, self.missing, self.mean, self.weight
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a bundle; `Linear(**d)` restores them."""
@@ -126,10 +131,11 @@ def _deviation(number: float, center: float, scale: float, missing: float) -> fl
 
 
 @compiled
-def _blend(
+def blend_into(
     columns: Floats, column: Integers, center: Floats, scale: Floats, missing: Floats,
     weight: Floats, intercept: float, share: float, out: Floats,
 ) -> None:  # fmt: skip
+    """Turn the trees' margins into those of `Linear.blend`, in place."""
     for row in range(len(out)):
         total = intercept
         for k in range(len(column)):
@@ -139,10 +145,11 @@ def _blend(
 
 
 @compiled
-def _contribute(
+def contribute_into(
     columns: Floats, column: Integers, center: Floats, scale: Floats, missing: Floats,
     mean: Floats, weight: Floats, share: float, family: Integers, out: Floats,
 ) -> None:  # fmt: skip
+    """Do what `Linear.contribute` does."""
     for row in range(len(out)):
         for at in range(out.shape[1]):
             out[row, at] *= 1.0 - share

@@ -15,7 +15,7 @@ from churn.scores import STATUSES, MatrixScores
 
 T = TypeVar("T", bound=np.generic)
 SCORED, LAPSED, INSUFFICIENT = range(len(STATUSES))
-_SILENCE = POSITION["days_since_last_purchase"]
+SILENCE = POSITION["days_since_last_purchase"]
 _ONE_TIME = POSITION["is_one_time_buyer"]
 
 
@@ -133,7 +133,7 @@ class MatrixScorer:
         status = np.empty(len(known), dtype=np.int8)
         manifest = self.bundle.manifest
         if self.schema.loop:
-            _by_silence(known, _SILENCE, manifest.inactivity_days, status)
+            _by_silence(known, SILENCE, manifest.inactivity_days, status)
         else:
             _by_count(known, manifest.minimum_features, status)
         return status

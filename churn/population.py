@@ -50,7 +50,7 @@ class Population:
     quantiles: Floats
     horizon_days: float
     ranked: Integers = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    _rhythm: Rhythm = field(init=False, repr=False, compare=False)
+    rhythm: Rhythm = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not (
@@ -61,13 +61,13 @@ class Population:
             and _is_table(self.quantiles, 2)
             and isinstance(self.ranked, np.ndarray)
             and self.ranked.dtype == np.int64
-            and len(self.quantiles) == len(_UNRANKED) + len(self.ranked)
+            and len(self.quantiles) == len(UNRANKED) + len(self.ranked)
             and self.quantiles.shape[1] > 0
             and isinstance(self.horizon_days, float)
             and 0 < self.horizon_days < math.inf
         ):
             raise BundleCorrupt("the model's population is damaged; publish the bundle again")
-        object.__setattr__(self, "_rhythm", Rhythm.of(self.gaps, self.horizon_days))
+        object.__setattr__(self, "rhythm", Rhythm.of(self.gaps, self.horizon_days))
 
     @classmethod
     def fit(cls, X: Floats, horizon_days: float, ranked: Sequence[int] = ()) -> "Population":
@@ -90,7 +90,7 @@ class Population:
             gaps = np.array([horizon_days], dtype=np.float64)  # nobody came back yet
         rhythm = Rhythm.of(gaps, float(horizon_days)).columns(X)
         own = np.array(ranked, dtype=np.int64)
-        every = np.hstack([X[:, :_N_LOOP], rhythm, X[:, own]])
+        every = np.hstack([X[:, :N_LOOP], rhythm, X[:, own]])
         quantiles = np.full((every.shape[1], _GRID), np.nan)
         for column in range(every.shape[1]):
             known = np.sort(every[:, column][~np.isnan(every[:, column])])
@@ -112,16 +112,16 @@ class Population:
         ndarray of float64, shape (n, 2 * (n_loop + n_rhythm) + n_extras + n_ranked)
             Columns as in `MODEL_COLUMNS`, then the user's own and the ranks of some of them.
         """
-        n_extras = X.shape[1] - _N_LOOP
-        n, end = len(_UNRANKED), 2 * len(_UNRANKED)
+        n_extras = X.shape[1] - N_LOOP
+        n, end = len(UNRANKED), 2 * len(UNRANKED)
         out = np.empty((len(X), end + n_extras + len(self.ranked)), dtype=np.float64)
-        out[:, :_N_LOOP] = X if n_extras == 0 else X[:, :_N_LOOP]
-        self._rhythm.write(X, out[:, _N_LOOP:n])
-        _rank(out[:, :n], self.quantiles[:n], out[:, n:end])
+        out[:, :N_LOOP] = X if n_extras == 0 else X[:, :N_LOOP]
+        self.rhythm.write(X, out[:, N_LOOP:n])
+        rank(out[:, :n], self.quantiles[:n], out[:, n:end])
         if n_extras:
-            out[:, end : end + n_extras] = X[:, _N_LOOP:]
+            out[:, end : end + n_extras] = X[:, N_LOOP:]
             own = np.take(X, self.ranked, axis=1)
-            _rank(own, self.quantiles[n:], out[:, end + n_extras :])
+            rank(own, self.quantiles[n:], out[:, end + n_extras :])
         return out
 
     def to_dict(self) -> dict[str, Any]:
@@ -134,9 +134,9 @@ class Population:
         }
 
 
-_N_LOOP = len(FEATURES)
-_UNRANKED = (*(feature.name for feature in FEATURES), *RHYTHM_NAMES)
-MODEL_COLUMNS: tuple[str, ...] = (*_UNRANKED, *(f"{name}_rank" for name in _UNRANKED))
+N_LOOP = len(FEATURES)
+UNRANKED = (*(feature.name for feature in FEATURES), *RHYTHM_NAMES)
+MODEL_COLUMNS: tuple[str, ...] = (*UNRANKED, *(f"{name}_rank" for name in UNRANKED))
 _UNRANKED_FAMILIES = (
     *(feature.family for feature in FEATURES),
     *(Family.SILENCE,) * len(RHYTHM_NAMES),
@@ -149,7 +149,7 @@ def _is_table(array: object, dimensions: int) -> bool:
 
 
 @compiled
-def _rank(X: Floats, quantiles: Floats, out: Floats) -> None:
+def rank(X: Floats, quantiles: Floats, out: Floats) -> None:
     """Middle rank of each value among the column's reference values, in [0, 1]."""
     size = quantiles.shape[1]
     for row in range(X.shape[0]):

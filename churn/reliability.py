@@ -46,7 +46,7 @@ class Reliability:
             math.nan if width is None else width for width in (self.one_time, self.repeat)
         )
         out = np.empty((len(probability), 2), dtype=np.float64)
-        _interval(probability, is_one_time, one_time, repeat, out)
+        write_interval(probability, is_one_time, one_time, repeat, out)
         return out
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,9 +55,10 @@ class Reliability:
 
 
 @compiled
-def _interval(
+def write_interval(
     probability: Floats, is_one_time: Booleans, one_time: float, repeat: float, out: Floats
 ) -> None:
+    """Write what `Reliability.interval` gives."""
     for row in range(len(probability)):
         p = probability[row]
         width = one_time if is_one_time[row] else repeat

@@ -21,7 +21,7 @@ RHYTHM_NAMES = (
     "gap_survival",
     "gap_survival_horizon",
 )
-_INPUTS = tuple(
+INPUTS = tuple(
     POSITION[name]
     for name in (
         "days_since_last_purchase",
@@ -63,6 +63,11 @@ class Rhythm:
         deviation = max(float(logs.std()), _LEAST_DEVIATION)
         return cls(gaps, float(logs.mean()), deviation, float(gaps.mean()), horizon_days)
 
+    @property
+    def constants(self) -> tuple[float, float, float, float]:
+        """What `shrink` takes after the gaps."""
+        return self.log_mean, self.log_deviation, self.mean, self.horizon_days
+
     def columns(self, X: Floats) -> Floats:
         """The columns of `RHYTHM_NAMES` for loop features (n, n_loop); NaN without a purchase."""
         out = np.empty((len(X), len(RHYTHM_NAMES)), dtype=np.float64)
@@ -71,10 +76,7 @@ class Rhythm:
 
     def write(self, X: Floats, out: Floats) -> None:
         """Write what `columns` gives into `out`, shape (n, n_rhythm)."""
-        _shrink(
-            X, self.gaps, self.log_mean, self.log_deviation, self.mean, self.horizon_days, out,
-            *_INPUTS,
-        )  # fmt: skip
+        shrink(X, self.gaps, *self.constants, out, *INPUTS)
 
 
 @compiled
@@ -92,7 +94,7 @@ def _survival(gaps: Floats, days: float) -> float:
 
 
 @compiled
-def _shrink(
+def shrink(
     X: Floats, gaps: Floats, log_mean: float, log_deviation: float, mean: float, horizon: float,
     out: Floats, at_silence: int, at_days: int, at_mean: int, at_log_mean: int,
     at_log_deviation: int, at_over_silence: int, at_over_horizon: int,

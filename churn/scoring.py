@@ -11,8 +11,9 @@ from churn.bundle import Bundle
 from churn.columns import UNSEEN, Raw
 from churn.compiled import Floats
 from churn.events import MICROSECONDS_PER_DAY, Event, Feed
-from churn.features import mask_absent_feeds
-from churn.matrix import SCORED, MatrixScorer, any_outside
+from churn.features import absent_features, mask_absent_feeds
+from churn.matrix import SCORED, SILENCE, MatrixScorer, any_outside
+from churn.one_row import RowNumbers, RowScorer
 from churn.reasons import Direction, Reason, reasons
 from churn.rows import CustomerRow, Rows
 from churn.scores import BANDS, STATUSES, UNKNOWN, CustomerScore, MatrixScores, NextPurchase
@@ -22,7 +23,9 @@ __all__ = ["BANDS", "STATUSES", "CustomerRow", "CustomerScore", "MatrixScores", 
 
 NEXT_PURCHASE_COVERAGE = 0.8
 _TAIL = (1.0 - NEXT_PURCHASE_COVERAGE) / 2.0
+_SILENT = (0.5, 1.0 - _TAIL, _TAIL)
 _REASONS_FOR_ACTION = 3
+_NONE = np.empty(0, dtype=np.int64)
 
 
 class Scorer(MatrixScorer):
@@ -47,6 +50,9 @@ class Scorer(MatrixScorer):
         self._low = np.array([_or_nan(references, name, "minimum") for name in names])
         self._high = np.array([_or_nan(references, name, "maximum") for name in names])
         curve = bundle.model.curve
+        self._one = None
+        if RowScorer.is_for(bundle):
+            self._one = RowScorer(bundle, _SILENT)
         self._shown = tuple((at, int(curve.days[at])) for at in curve.shown)
 
     def score_events(
@@ -64,7 +70,7 @@ class Scorer(MatrixScorer):
     def score_rows(self, rows: Sequence[CustomerRow]) -> list[CustomerScore]:
         """Score customers, all of one set of feeds in one block; answers in the rows' order."""
         if len(rows) == 1:
-            return self._block(rows)
+            return [self._alone(rows[0])]
         together: dict[frozenset[Feed] | None, list[int]] = {}
         for at, row in enumerate(rows):
             together.setdefault(row.feeds, []).append(at)
@@ -104,7 +110,7 @@ class Scorer(MatrixScorer):
 
         Counted from the end of the lead time; NaN beyond the curve's end.
         """
-        return self.bundle.model.curve.days_until(curve, 0.5, 1.0 - _TAIL, _TAIL)
+        return self.bundle.model.curve.days_until(curve, *_SILENT)
 
     def outside(self, X: Floats) -> dict[str, int]:
         """How many of n rows lie beyond training's range, by name of the column."""
@@ -151,6 +157,28 @@ class Scorer(MatrixScorer):
         shown = raising if direction == "raises" else found(max_reasons, direction)
         return shown[:max_reasons], action
 
+    def _alone(self, row: CustomerRow) -> CustomerScore:
+        """Score one row, as `_block` would."""
+        X = np.array([row.numbers])
+        if row.feeds is not None:
+            mask_absent_feeds(X, row.feeds)
+        numbers: list[float] = X[0].tolist()
+        present = self.feeds if row.feeds is None else row.feeds & self.feeds
+        if self._one is None or not self._has_probability(numbers, present):
+            return self._block([row])[0]
+        missing = absent_features(present) if self.schema.loop else _NONE
+        found = self._one.score(X, missing, self._absent(present))
+        limits = self.bundle.manifest.thresholds
+        band = (found.probability >= limits.medium) + (found.probability >= limits.high)
+        return self._answer(row, numbers, SCORED, band, found, self._beyond(X).get(0, ()))
+
+    def _has_probability(self, numbers: Sequence[float], present: frozenset[Feed]) -> bool:
+        """Whether a row is neither of a lapsed customer nor of one too little is known of."""
+        manifest = self.bundle.manifest
+        if self.schema.loop:
+            return Feed.ORDERS in present and numbers[SILENCE] <= manifest.inactivity_days
+        return sum(number == number for number in numbers) >= manifest.minimum_features
+
     def _block(self, rows: Sequence[CustomerRow]) -> list[CustomerScore]:
         """Score rows of the same feeds."""
         feeds = rows[0].feeds
@@ -159,63 +187,79 @@ class Scorer(MatrixScorer):
             mask_absent_feeds(X, feeds)
         # What the model never saw moves no probability, but an open complaint is acted on.
         scores = self.score_matrix(X, feeds=feeds)
-        silent = self.days_until_purchase(scores.curve)
+        beyond = self._beyond(X)
+        assert scores.contributions is not None
+        found = map(
+            RowNumbers,
+            scores.probability.tolist(),
+            scores.interval.tolist(),
+            scores.curve.tolist(),
+            self.days_until_purchase(scores.curve).tolist(),
+            scores.contributions.tolist(),
+        )
+        told = zip(
+            rows, X.tolist(), scores.status.tolist(), scores.band.tolist(), found, strict=True
+        )
+        return [self._answer(*one, beyond.get(at, ())) for at, one in enumerate(told)]
+
+    def _beyond(self, X: Floats) -> dict[int, list[int]]:
+        """Which numbers of which rows lie beyond training's range."""
         beyond: dict[int, list[int]] = {}
         if any_outside(X, self._low, self._high):
             found = ((X < self._low) | (X > self._high)).nonzero()
             for at, where in zip(*(places.tolist() for places in found), strict=True):
                 beyond.setdefault(at, []).append(where)
-        status, band = scores.status.tolist(), scores.band.tolist()
-        probability, interval = scores.probability.tolist(), scores.interval.tolist()
-        curve, until, numbers = scores.curve.tolist(), silent.tolist(), X.tolist()
-        assert scores.contributions is not None
-        contributions = scores.contributions.tolist()
+        return beyond
+
+    def _answer(
+        self,
+        row: CustomerRow,
+        numbers: Sequence[float],
+        status: int,
+        band: int,
+        found: RowNumbers,
+        beyond: Sequence[int],
+    ) -> CustomerScore:
+        """Put one customer's score into words."""
         names = self.schema.names
-        answers = []
-        for at, row in enumerate(rows):
-            unseen: tuple[str, ...] = ()
-            if self.schema.coded:
-                unseen = tuple(
-                    names[code] for code in self.schema.coded if numbers[at][code] == UNSEEN
-                )
-            warnings = row.warnings
-            if unseen:
-                warnings += (f"categories not seen in training: {', '.join(unseen)}",)
-            why: tuple[Reason, ...] = ()
-            action = None
-            is_scored = status[at] == SCORED
-            if is_scored:
-                why, action = self._explain(
-                    dict(zip(names, numbers[at], strict=True)),
-                    contributions[at],
-                    BANDS[band[at]],
-                    row.max_reasons,
-                    row.direction,
-                    row.language,
-                )
-            low, high = interval[at]
-            shown = [(days, curve[at][where]) for where, days in self._shown] if is_scored else ()
-            answers.append(
-                CustomerScore(
-                    customer_id=row.customer_id,
-                    status=STATUSES[status[at]],
-                    churn_probability=probability[at] if is_scored else None,
-                    interval=None if math.isnan(low) or math.isnan(high) else (low, high),
-                    risk_band=BANDS[band[at]] if is_scored else None,
-                    risk_curve=tuple(shown),
-                    next_purchase=self._next_purchase(until[at], row.as_of) if is_scored else None,
-                    horizon_days=self.bundle.manifest.horizon_days,
-                    reasons=why,
-                    action=action,
-                    model_version=self.bundle.version,
-                    as_of=row.as_of,
-                    warnings=warnings,
-                    features_missing=row.missing,
-                    features_out_of_range=tuple(names[where] for where in beyond.get(at, ())),
-                    features_unseen=unseen,
-                )
+        unseen: tuple[str, ...] = ()
+        if self.schema.coded:
+            unseen = tuple(names[code] for code in self.schema.coded if numbers[code] == UNSEEN)
+        warnings = row.warnings
+        if unseen:
+            warnings += (f"categories not seen in training: {', '.join(unseen)}",)
+        why: tuple[Reason, ...] = ()
+        action = None
+        is_scored = status == SCORED
+        if is_scored:
+            why, action = self._explain(
+                dict(zip(names, numbers, strict=True)),
+                found.contributions,
+                BANDS[band],
+                row.max_reasons,
+                row.direction,
+                row.language,
             )
-        return answers
+        low, high = found.interval
+        curve = found.curve
+        return CustomerScore(
+            customer_id=row.customer_id,
+            status=STATUSES[status],
+            churn_probability=found.probability if is_scored else None,
+            interval=None if math.isnan(low) or math.isnan(high) else (low, high),
+            risk_band=BANDS[band] if is_scored else None,
+            risk_curve=tuple([(days, curve[at]) for at, days in self._shown]) if is_scored else (),
+            next_purchase=self._next_purchase(found.until, row.as_of) if is_scored else None,
+            horizon_days=self.bundle.manifest.horizon_days,
+            reasons=why,
+            action=action,
+            model_version=self.bundle.version,
+            as_of=row.as_of,
+            warnings=warnings,
+            features_missing=row.missing,
+            features_out_of_range=tuple([names[at] for at in beyond]),
+            features_unseen=unseen,
+        )
 
     def _next_purchase(self, until: Sequence[float], as_of: int) -> NextPurchase:
         start = as_of + self.bundle.manifest.lead_time_days * MICROSECONDS_PER_DAY

@@ -166,6 +166,11 @@ class FlatTrees:
         """
         return self._explain(X, self._program("features"), len(self.families))
 
+    @property
+    def program(self) -> Program:
+        """What `churn.tree_kernel.explain_rows` reads beside the rows, for the families."""
+        return self._program("families")
+
     def make_ready(self) -> None:
         """Fill the families' tables and compile every loop now, not when the first row comes."""
         for rows in (1, FEW):

@@ -18,7 +18,7 @@ from churn import bundle as bundles
 from churn.events import MICROSECONDS_PER_DAY, Event, Kind
 from churn.manifest import Manifest
 from churn.registry import Registry
-from churn.scoring import Scorer
+from churn.scoring import CustomerRow, Scorer
 from service import logs
 from service.metrics import Metrics
 
@@ -53,7 +53,9 @@ def load(path: Path) -> Loaded:
     if scorer.schema.loop:
         scorer.score_events("warm-up", [Event(0, Kind.PURCHASE, amount=1.0)], MICROSECONDS_PER_DAY)
     else:
-        scorer.score_matrix(np.ones((1, len(scorer.schema))))
+        ones = np.ones(len(scorer.schema))
+        scorer.score_rows([CustomerRow("warm-up", ones, 0, None, 1, "raises", "en", (), ())])
+    scorer.score_matrix(np.ones((2, len(scorer.schema))))
     return Loaded(
         version=bundle.version,
         sha256=bundle.sha256,

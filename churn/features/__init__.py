@@ -36,6 +36,7 @@ __all__ = [
     "Family",
     "Feature",
     "FeatureSettings",
+    "absent_features",
     "feature_rows",
     "features",
     "mask_absent_feeds",
@@ -134,12 +135,13 @@ def feature_rows(
 
 def mask_absent_feeds(matrix: NDArray[np.float64], feeds: frozenset[Feed]) -> None:
     """Set, in place, the features of every feed that is not in `feeds` to missing."""
-    absent = _absent(feeds)
+    absent = absent_features(feeds)
     if len(absent):
         matrix[:, absent] = np.nan
 
 
 @lru_cache(maxsize=1 << len(Feed))
-def _absent(feeds: frozenset[Feed]) -> NDArray[np.int64]:
+def absent_features(feeds: frozenset[Feed]) -> NDArray[np.int64]:
+    """Positions of the features of every feed that is not in `feeds`."""
     absent = [position for position, feature in enumerate(FEATURES) if feature.feed not in feeds]
     return np.array(absent, dtype=np.int64)

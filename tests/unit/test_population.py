@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from churn.compiled import plain
 from churn.errors import BundleCorrupt
 from churn.features import FAMILIES, FEATURE_NAMES, FEATURES, POSITION, Family
-from churn.population import _GRID, MODEL_COLUMNS, MODEL_FAMILIES, Population, _rank
+from churn.population import _GRID, MODEL_COLUMNS, MODEL_FAMILIES, Population, rank
 from churn.rhythm import _INPUTS, RHYTHM_NAMES, Rhythm, _shrink
 
 N_UNRANKED = len(FEATURES) + len(RHYTHM_NAMES)
@@ -58,7 +58,7 @@ def test_the_columns_are_the_features_the_rhythm_and_their_ranks() -> None:
     assert MODEL_COLUMNS[: len(FEATURES)] == FEATURE_NAMES
     assert MODEL_COLUMNS[len(FEATURES) : N_UNRANKED] == RHYTHM_NAMES
     assert MODEL_COLUMNS[N_UNRANKED:] == tuple(
-        f"{name}_rank" for name in MODEL_COLUMNS[:N_UNRANKED]
+        f"{name}rank" for name in MODEL_COLUMNS[:N_UNRANKED]
     )
     assert len(set(MODEL_COLUMNS)) == len(MODEL_COLUMNS) == len(MODEL_FAMILIES)
     assert MODEL_FAMILIES[:N_UNRANKED] == MODEL_FAMILIES[N_UNRANKED:]
@@ -204,7 +204,7 @@ def test_the_plain_python_source_gives_the_bits_of_the_compiled() -> None:
     assert columns.tobytes() == rhythm.columns(X).tobytes()
     known = np.hstack([X, columns])
     ranks = np.empty_like(known)
-    plain(_rank)(known, population.quantiles, ranks)
+    plain(rank)(known, population.quantiles, ranks)
     assert np.hstack([known, ranks]).tobytes() == population.transform(X).tobytes()
 
 
