@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn.calibration import Calibration, _sigmoid
+from churn.calibration import Calibration, sigmoid
 from churn.compiled import plain
 from churn.errors import BundleCorrupt
 
@@ -74,7 +74,7 @@ def test_the_plain_python_source_gives_the_bits_of_the_compiled(given_margins: l
     array = np.array(given_margins, dtype=np.float64)
     for above, below in ((0.7, 0.7), (0.4, 1.3)):
         out = np.empty(len(array))
-        plain(_sigmoid)(array, above, below, 0.3, out)
+        plain(sigmoid)(array, above, below, 0.3, out)
         assert out.tobytes() == Calibration("beta", above, below, 0.3).apply(array).tobytes()
 
 

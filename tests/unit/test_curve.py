@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from churn.compiled import plain
-from churn.curve import RiskCurve, _curve, _days_until
+from churn.curve import RiskCurve, write_curve, write_days_until
 from churn.errors import BundleCorrupt
 from training.curve import MIN_ROWS, fit_curve
 
@@ -85,9 +85,9 @@ def test_the_plain_python_source_gives_the_bits_of_the_compiled() -> None:
     points = CURVE.probabilities(margin, p)
     out, days = np.empty_like(points), np.empty((50, 2))
     limits = CURVE.low, CURVE.high
-    plain(_curve)(margin, *limits, p, 2, CURVE.curvature, CURVE.slope, CURVE.intercept, out)
+    plain(write_curve)(margin, *limits, p, 2, CURVE.curvature, CURVE.slope, CURVE.intercept, out)
     assert out.tobytes() == points.tobytes()
-    plain(_days_until)(points, DAYS, np.array([0.5, 0.9]), days)
+    plain(write_days_until)(points, DAYS, np.array([0.5, 0.9]), days)
     assert days.tobytes() == CURVE.days_until(points, 0.5, 0.9).tobytes()
 
 

@@ -9,7 +9,7 @@ from churn.compiled import plain
 from churn.errors import BundleCorrupt
 from churn.features import FAMILIES, FEATURE_NAMES, FEATURES, POSITION, Family
 from churn.population import _GRID, MODEL_COLUMNS, MODEL_FAMILIES, Population, rank
-from churn.rhythm import _INPUTS, RHYTHM_NAMES, Rhythm, _shrink
+from churn.rhythm import INPUTS, RHYTHM_NAMES, Rhythm, shrink
 
 N_UNRANKED = len(FEATURES) + len(RHYTHM_NAMES)
 
@@ -58,7 +58,7 @@ def test_the_columns_are_the_features_the_rhythm_and_their_ranks() -> None:
     assert MODEL_COLUMNS[: len(FEATURES)] == FEATURE_NAMES
     assert MODEL_COLUMNS[len(FEATURES) : N_UNRANKED] == RHYTHM_NAMES
     assert MODEL_COLUMNS[N_UNRANKED:] == tuple(
-        f"{name}rank" for name in MODEL_COLUMNS[:N_UNRANKED]
+        f"{name}_rank" for name in MODEL_COLUMNS[:N_UNRANKED]
     )
     assert len(set(MODEL_COLUMNS)) == len(MODEL_COLUMNS) == len(MODEL_FAMILIES)
     assert MODEL_FAMILIES[:N_UNRANKED] == MODEL_FAMILIES[N_UNRANKED:]
@@ -198,8 +198,8 @@ def test_the_plain_python_source_gives_the_bits_of_the_compiled() -> None:
     population = Population.fit(X, 60)
     rhythm = Rhythm.of(population.gaps, 60.0)
     columns = np.empty((len(X), len(RHYTHM_NAMES)))
-    plain(_shrink)(
-        X, rhythm.gaps, rhythm.log_mean, rhythm.log_deviation, rhythm.mean, 60.0, columns, *_INPUTS
+    plain(shrink)(
+        X, rhythm.gaps, rhythm.log_mean, rhythm.log_deviation, rhythm.mean, 60.0, columns, *INPUTS
     )
     assert columns.tobytes() == rhythm.columns(X).tobytes()
     known = np.hstack([X, columns])
