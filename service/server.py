@@ -1,15 +1,13 @@
 """Runs the service under uvicorn: one process, one event loop."""
 
-import ctypes
 import errno
-import gc
 import ipaddress
 import logging
 import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -17,6 +15,7 @@ import uvicorn
 from churn.errors import ConfigError, KeepwellError
 from service import logs
 from service.app import create_app
+from service.memory import settle
 from service.settings import Settings, unknown_variables
 from service.store.database import Database
 from service.store.errors import StoreTooNew, StoreUnavailable, WrongErasureKey
@@ -24,10 +23,6 @@ from service.store.errors import StoreTooNew, StoreUnavailable, WrongErasureKey
 SWITCH_SECONDS = 0.0002
 """How soon the event loop gets the interpreter back from the thread of long work; 5 ms by default,
 which each turn of the loop would have to wait for."""
-
-COLLECT_AFTER = (10_000, 20, 20)
-"""Objects made before the collector looks, and how often it looks at older ones. A request makes a
-few hundred, none in cycles: Python's own 700 would have it look with every other request."""
 
 _log = logging.getLogger(f"{logs.ROOT}.server")
 
@@ -51,7 +46,7 @@ def run(settings: Settings) -> None:
     check_exposure(settings, str(address[0]))
     sys.setswitchinterval(SWITCH_SECONDS)
     app = create_app(settings)
-    app.state.keepwell.models.after_swap = _settle
+    app.state.keepwell.models.after_swap = settle
     _check_key(app.state.keepwell.store)
     server = uvicorn.Server(
         uvicorn.Config(
@@ -110,19 +105,6 @@ def check_exposure(settings: Settings, address: str) -> None:
         "anyone who reaches this address may use the service: no keys are configured and "
         "KEEPWELL_ALLOW_ANONYMOUS is set"
     )
-
-
-def _settle() -> None:
-    """Take what is loaded now for lasting: the collector walks it no more while requests run.
-
-    A walk over all objects of the libraries and the model takes a tenth of a second, in which no
-    request is answered.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
-    with suppress(OSError, AttributeError):  # another C library may have no such call
-        ctypes.CDLL(None).malloc_trim(0)  # 8 MB that loading took and freed
 
 
 def _resolve(settings: Settings) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
