@@ -86,7 +86,7 @@ def _predictions(
     config: Config, ingested: Ingested, calendar: Calendar, as_of: int
 ) -> tuple[Snapshots, dict[str, Floats]]:
     """The test customers and everybody's churn probabilities, cached or computed."""
-    training, test = labelled(config, ingested, calendar, as_of, Silent())
+    training, test, _ = labelled(config, ingested, calendar, as_of, Silent())
     learnt = training.where(np.isin(training.as_of, training.dates[-MAX_SNAPSHOTS:]))
     everyone = collect(ingested, [learnt.dates[-1]], config.problem, everyone=True).X
     horizon, seed = config.problem.horizon_days, config.training.seed

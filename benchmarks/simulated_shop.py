@@ -128,7 +128,7 @@ def _fitted(shop: Path, folder: Path) -> tuple[Scorer, Snapshots, frozenset[Feed
     config = configuration.load(shop / "keepwell.toml")
     ingested = ingest(config, folder / "work", now_us=instant(NOW))
     calendar = Calendar.of(config, ingested)
-    training, test = labelled(config, ingested, calendar, calendar.last_test_date(), Silent())
+    training, test, _ = labelled(config, ingested, calendar, calendar.last_test_date(), Silent())
     fitted = fit(
         training,
         test,

@@ -13,7 +13,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from churn.errors import KeepwellError
-from cli import backtest, check, init, models, openapi, score, serve, simulate, store, train
+from cli import (
+    backtest,
+    check,
+    init,
+    models,
+    openapi,
+    policy,
+    score,
+    serve,
+    simulate,
+    store,
+    train,
+)
 from cli.output import complain
 
 _ended_by: list[int] = []
@@ -24,6 +36,7 @@ for command in (init, simulate, check, train, backtest, score, serve, openapi):
     app.command(help=command.__doc__)(getattr(command, command.__name__.rpartition(".")[2]))
 app.add_typer(models.app, name="models", help=models.__doc__)
 app.add_typer(store.app, name="store", help=store.__doc__)
+app.add_typer(policy.app, name="policy", help=policy.__doc__)
 
 
 def _print_version(wanted: bool) -> None:

@@ -32,8 +32,8 @@ def plain(value: Any) -> Any:
     Parameters
     ----------
     value
-        Dataclasses, pydantic models, mappings, sequences, sets, paths, dates, NumPy scalars
-        and plain values, in any depth.
+        Dataclasses, named tuples, pydantic models, mappings, sequences, sets, paths, dates, NumPy
+        scalars and plain values, in any depth.
     """
     if value is None or isinstance(value, bool | int | str):
         return value
@@ -51,6 +51,8 @@ def plain(value: Any) -> Any:
         return {
             field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
         }
+    if hasattr(value, "_asdict"):
+        return plain(value._asdict())
     if hasattr(value, "model_dump"):
         return plain(value.model_dump())
     if hasattr(value, "tolist"):

@@ -24,6 +24,7 @@ from training.ingest import Ingested, ingest
 from training.metrics import evaluate
 from training.progress import Progress, Silent
 from training.snapshots import Snapshots, collect
+from training.treated import LeftOut, Treatments
 
 MODEL = "keepwell"
 MAX_TRAINING_ROWS = 600_000
@@ -46,12 +47,15 @@ class Judged:
         The model that was judged.
     trained_on : dict of int to (int, float)
         Rows and churn rate of each snapshot that was learnt from.
+    left_out : LeftOut or None
+        Rows of treated customers among those; None where no decisions are known.
     """
 
     test: Snapshots
     probabilities: dict[str, Floats]
     fitted: Fitted
     trained_on: dict[int, tuple[int, float]]
+    left_out: LeftOut | None = None
 
     @property
     def earlier(self) -> tuple[Dated, ...]:
@@ -146,7 +150,7 @@ def judge(
     boosters: Boosters | None = None,
 ) -> Judged:
     """Fit as of one date and predict what came after, with every baseline beside it."""
-    training, test = labelled(config, ingested, calendar, as_of, progress)
+    training, test, left_out = labelled(config, ingested, calendar, as_of, progress)
     check_enough(training)
     if len(test) == 0 or test.is_churn.all() or not test.is_churn.any():
         check_enough(test)
@@ -182,13 +186,17 @@ def judge(
         config.training.seed,
         progress,
     )
-    return Judged(test, probabilities, fitted, _summary(learnt))
+    return Judged(test, probabilities, fitted, _summary(learnt), left_out)
 
 
 def labelled(
     config: Config, ingested: Ingested, calendar: Calendar, made_at: int, progress: Progress
-) -> tuple[Snapshots, Snapshots]:
-    """The snapshots to learn from as of `made_at`, and the eligible customers at that date."""
+) -> tuple[Snapshots, Snapshots, LeftOut | None]:
+    """The snapshots to learn from as of `made_at`, and the eligible customers at that date.
+
+    Of both, rows of customers who were treated in the window are left out where decisions are
+    known; how many of those to learn from is told.
+    """
     dates = calendar.training_dates(made_at)
     seed = config.training.seed
     training = collect(
@@ -200,7 +208,13 @@ def labelled(
         seed=seed,
         progress=progress,
     )
-    return training, collect(ingested, [made_at], config.problem, progress=progress)
+    test = collect(ingested, [made_at], config.problem, progress=progress)
+    if config.training.decisions is None:
+        return training, test, None
+    told = Treatments.read(config.base_dir / config.training.decisions)
+    training, left_out = told.leave_out(training, calendar.window, seed)
+    progress.note(left_out.sentence())
+    return training, told.leave_out(test, calendar.window, seed)[0], left_out
 
 
 def _summary(rows: Snapshots) -> dict[int, tuple[int, float]]:

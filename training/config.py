@@ -126,6 +126,11 @@ class Training(Section):
     seed: int = Field(default=7, ge=0, le=2**31 - 1)
     """The same seed, data and library versions give the same model."""
 
+    decisions: str | None = None
+    """File of `keepwell store export --decisions`, relative to this one: customers who got a
+    retention action teach nothing about what happens without one, and those from whom it was
+    withheld stand for them."""
+
 
 class Business(Section):
     """What a customer is worth."""
@@ -295,6 +300,7 @@ _UNSET = {
     " FROM 'plans.csv'\"",
     "features.columns": '{plan = {family = "plan", label = {en = "plan", ru = "тариф"}}}',
     "training.snapshot_every_days": "15",
+    "training.decisions": '"decisions.parquet"',
 }
 """What the template shows, commented out, where there is no default to show."""
 

@@ -116,7 +116,7 @@ def train(
         boosters: Boosters = {}
         test_date = calendar.last_test_date()
         judged = judge(config, ingested, calendar, test_date, progress, boosters)
-        snapshots, reference = labelled(
+        snapshots, reference, _ = labelled(
             config, ingested, calendar, ingested.complete_until, progress
         )
         progress.stage("fitting the model to publish", fit_steps(snapshots, calendar.window))
@@ -205,6 +205,7 @@ def _report_data(
         observation_window_days=problem.observation_window_days,
         usability=ingested.usability,
         own=None if ingested.own is None else ingested.own.report,
+        facts=() if judged.left_out is None else (judged.left_out.sentence(),),
         calendar=calendar_of(judged, zone),
         curves=risk_curves(judged, ingested.complete_until, problem.lead_time_days, zone),
         reliability=fitted.model.reliability,

@@ -141,7 +141,7 @@ class ReportData:
     own : OwnReport or None
         What the columns of the user's own hold.
     facts : tuple of str
-        What a ready table holds, a fact each.
+        What else there is to know of the rows, a fact each.
     settings, libraries : mapping of str to str
     warnings : tuple of str
         What the reader should know before trusting the figures.

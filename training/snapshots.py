@@ -66,8 +66,8 @@ class Snapshots:
         """Whether the customer had bought on one day only."""
         return np.asarray(self.X[:, POSITION["is_one_time_buyer"]] == 1.0)
 
-    def where(self, chosen: Booleans) -> "Snapshots":
-        """The chosen rows."""
+    def where(self, chosen: Booleans | Integers) -> "Snapshots":
+        """The chosen rows, by a mask or by positions."""
         return Snapshots(
             self.X[chosen],
             self.as_of[chosen],

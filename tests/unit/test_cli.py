@@ -24,7 +24,8 @@ from training.bulk import BulkResult
 from training.config import load
 
 COMMANDS = {
-    "init", "simulate", "check", "train", "backtest", "score", "serve", "models", "store", "openapi"
+    "init", "simulate", "check", "train", "backtest", "score", "serve", "models", "store", "policy",
+    "openapi",
 }  # fmt: skip
 STORE_COMMANDS = {"import", "export", "erase"}
 MODEL_COMMANDS = {"list", "show", "verify", "promote", "rollback"}

@@ -1,0 +1,132 @@
+"""Uplift and Qini: by hand, where the effect is known, and on a published campaign."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.policy_world import TRUTH, Campaigns, made_up
+from churn.errors import TooLittleData
+from churn.policy.default import DEFAULT
+from churn.policy.policy import parse
+from training.policy import clustered
+from training.policy.persuadable import persuadable
+from training.policy.qini import Ranked, qini
+from training.policy.uplift import cross_fitted
+from training.policy.words import uplift_lines
+
+HILLSTROM = Path(os.environ.get("KEEPWELL_EVAL_DATA", "")) / "hillstrom.parquet"
+PUBLISHED = {"Mens E-Mail": 0.183, "Womens E-Mail": 0.151, "No E-Mail": 0.106}
+needs_hillstrom = pytest.mark.skipif(
+    "KEEPWELL_EVAL_DATA" not in os.environ or not HILLSTROM.exists(),
+    reason="KEEPWELL_EVAL_DATA names no folder with hillstrom.parquet",
+)
+
+
+def test_qini_by_hand() -> None:
+    # Of the upper half all treated are kept and no other; of the lower half nobody.
+    score = np.repeat([1.0, 0.0], 4)
+    treated = np.tile([True, False], 4)
+    ranked = Ranked.by(score, treated, treated * score, np.arange(8))
+    x, gain = ranked.curve()
+    assert x.tolist() == [0.0, 0.5, 1.0]
+    assert gain.tolist() == [0.0, 0.5, 0.5]
+    assert ranked.coefficient() == 0.125
+    assert Ranked.by(-score, treated, treated * score, np.arange(8)).coefficient() == -0.125
+
+
+def test_a_ranking_that_says_nothing_has_no_qini() -> None:
+    rng = np.random.default_rng(2)
+    n = 4_000
+    treated, outcome = rng.random(n) < 0.5, (rng.random(n) < 0.4).astype(float)
+    one = np.zeros(n)
+    assert Ranked.by(one, treated, outcome, np.arange(n)).coefficient() == pytest.approx(0.0)
+    found = qini(rng.random(n), treated, outcome, np.arange(n), seed=1, repeats=200)
+    assert found.low < 0.0 < found.high
+
+
+def test_unequal_arms_do_not_bend_it() -> None:
+    rng = np.random.default_rng(3)
+    n = 60_000
+    score = rng.random(n)
+    values = []
+    for share in (0.2, 0.8):
+        treated = rng.random(n) < share
+        outcome = (rng.random(n) < 0.3 + 0.2 * score * treated).astype(float)
+        values.append(Ranked.by(score, treated, outcome, np.arange(n)).coefficient())
+    # The gain to depth d is .2 (d - d^2 / 2): an area of .2 / 3 less half of .1.
+    assert values == pytest.approx([0.2 / 3 - 0.05] * 2, abs=0.005)
+
+
+def made(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    X = rng.random((n, 4))
+    treated = rng.random(n) < 0.5
+    effect = 0.3 * (X[:, 0] > 0.5) - 0.1
+    kept = 0.3 + 0.3 * X[:, 1] + treated * effect
+    return X, treated, (rng.random(n) < kept).astype(float), effect
+
+
+def test_it_finds_whom_the_action_changes() -> None:
+    X, treated, outcome, effect = made(12_000, 1)
+    found = cross_fitted(X, treated, outcome, np.arange(len(X)), 7)
+    assert np.corrcoef(found, effect)[0, 1] > 0.8
+    assert found.mean() == pytest.approx(effect.mean(), abs=0.03)
+    better = qini(found, treated, outcome, np.arange(len(X)), seed=1, against=X[:, 1], repeats=200)
+    assert better.low > 0.0
+
+
+def test_a_row_is_never_judged_by_a_model_that_saw_its_customer() -> None:
+    # Noise that a customer repeats: learnt by heart it would rank them well.
+    rng = np.random.default_rng(5)
+    n = 3_000
+    cluster = np.repeat(np.arange(n // 2), 2)
+    X = np.repeat(rng.random((n // 2, 1)), 2, axis=0)
+    treated = np.repeat(rng.random(n // 2) < 0.5, 2)
+    outcome = np.repeat((rng.random(n // 2) < 0.5).astype(float), 2)
+    found = qini(
+        cross_fitted(X, treated, outcome, cluster, 1), treated, outcome, cluster,
+        seed=1, repeats=100,
+    )  # fmt: skip
+    assert found.low < 0.0
+
+
+def test_few_customers_are_refused() -> None:
+    X, treated, outcome, _ = made(600, 1)
+    with pytest.raises(TooLittleData, match="smaller group"):
+        cross_fitted(X, treated, outcome, np.arange(600), 7)
+
+
+@needs_hillstrom
+def test_the_published_visits_come_out() -> None:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(HILLSTROM)
+    segment = np.asarray(table["segment"].to_numpy(), dtype=str)
+    visit = np.asarray(table["visit"].to_numpy(), dtype=np.float64)
+    for arm, rate in PUBLISHED.items():
+        assert round(float(visit[segment == arm].mean()), 3) == rate
+    for arm in ("Mens E-Mail", "Womens E-Mail"):
+        rows = np.isin(segment, [arm, "No E-Mail"])
+        with_it, without = clustered.difference(
+            visit[rows], segment[rows] == arm, np.arange(rows.sum())
+        )
+        lift = (with_it - without).interval()
+        assert lift.value == pytest.approx(PUBLISHED[arm] - PUBLISHED["No E-Mail"], abs=0.001)
+        assert lift.high - lift.low == pytest.approx(0.0134, abs=0.001)
+
+
+def test_decisions_tell_whom_an_action_changes() -> None:
+    truth = replace(TRUTH, saved=TRUTH.saved | {"reorder_reminder": 0.35}, hidden=0.0)
+    world = made_up(6, 4_000, truth)
+    text = DEFAULT.replace("holdout_share = 0.10", "holdout_share = 0.50")
+    policy = parse(text, Path("policy.toml"))
+    decisions, _ = Campaigns(world, policy).draw(np.random.default_rng(2), 12_000)
+    found = {one.action: one for one in persuadable(decisions, policy, 7)}
+    one = found["reorder_reminder"]
+    assert one.treated > 500
+    assert one.qini.low < one.qini.value < one.qini.high
+    assert one.qini.value > 0.0
+    assert "over the policy" in "\n".join(uplift_lines([one]))

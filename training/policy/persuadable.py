@@ -1,0 +1,92 @@
+"""Whom an action changes, asked of the decisions themselves, and whether that is known for sure.
+
+An X-learner sees what a decision records: the probability, the value, the situation, the segment,
+the main reason. Its ranking of customers it has not seen is held against that of the policy, which
+goes by p s - (1 - p) h with one s for everybody.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from churn.policy.policy import Policy
+from training.intervals import Interval
+from training.policy import clustered
+from training.policy.decisions import Decisions, Floats, episodes, is_offer
+from training.policy.qini import qini
+from training.policy.uplift import MIN_OF_EACH_ARM, cross_fitted
+
+CATEGORIES = ("situation", "segment", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Persuadable:
+    """How well those whom an action changes can be told from the others.
+
+    Attributes
+    ----------
+    action : str
+    treated, withheld : int
+        Customers that were learnt from.
+    qini : Interval
+        Of the uplift model's ranking; above 0, it tells them apart.
+    over_policy : Interval
+        The same less the policy's own; above 0, it tells them apart better.
+    """
+
+    action: str
+    treated: int
+    withheld: int
+    qini: Interval
+    over_policy: Interval
+
+
+def persuadable(decisions: Decisions, policy: Policy, seed: int) -> list[Persuadable]:
+    """Every action about which there is enough to be told.
+
+    Parameters
+    ----------
+    decisions : Decisions
+    policy : Policy
+        Whose beliefs the ranking is compared with.
+    seed : int
+    """
+    known = ~np.isnan(decisions.retained) & ~np.isnan(decisions.probability)
+    rows = decisions.where(episodes(decisions, is_offer(decisions)) & known)
+    found = []
+    for action in sorted(set(rows.action.tolist())):
+        here = rows.where(np.asarray(rows.action == action))
+        treated = ~here.withheld
+        economics = policy.actions[action].economics if action in policy.actions else None
+        if economics is None or min(treated.sum(), (~treated).sum()) < MIN_OF_EACH_ARM:
+            continue
+        cluster = clustered.codes(here.customer_id.astype(str))
+        uplift = cross_fitted(columns(here), treated, here.retained, cluster, seed)
+        p = here.probability
+        believed = p * economics.saved.mean - (1.0 - p) * economics.harm.mean
+        told = treated, here.retained, cluster
+        found.append(
+            Persuadable(
+                action,
+                int(treated.sum()),
+                int((~treated).sum()),
+                qini(uplift, *told, seed=seed),
+                qini(uplift, *told, seed=seed, against=believed),
+            )
+        )
+    return found
+
+
+def columns(decisions: Decisions) -> Floats:
+    """What an uplift model sees of decisions, shape (n, n_columns)."""
+    value = np.log1p(np.maximum(decisions.value, 0.0))
+    found: Sequence[NDArray[np.float64]] = [decisions.probability, value]
+    for name in CATEGORIES:
+        column = getattr(decisions, name).astype(str)
+        found = [
+            *found,
+            *((column == one).astype(np.float64) for one in np.unique(column)[:-1]),
+        ]
+    return np.column_stack(found)
