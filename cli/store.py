@@ -167,33 +167,67 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
 
 @app.command("export")
 def export_log(
-    out: Annotated[Path, typer.Option("--out", help="A .parquet, .csv or .ndjson file.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The events: a .parquet, .csv or .ndjson file.")
+    ] = None,
+    decisions: Annotated[
+        Path | None,
+        typer.Option("--decisions", help="Decisions and what came of them: a .parquet file."),
+    ] = None,
     store_url: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the stored log to a file, by customer and time: a log that train reads."""
+    """Write what is stored to files: the log that train reads, and what was decided.
+
+    Events are sorted by customer and time, decisions by customer and day. Of customers whose events
+    are stored a decision says whether they bought within its horizon.
+    """
     with training_extra():
-        from training.event_files import FORMATS, write
+        from training import decision_files, event_files
+    from service.store.decisions_out import DecisionsOut
     from service.store.exporting import Exporting
 
-    if out.suffix not in FORMATS:
-        raise typer.BadParameter(f"--out must end in {', '.join(FORMATS)}, not {out.name!r}")
+    if out is None and decisions is None:
+        raise typer.BadParameter("say what to write: --out FILE, --decisions FILE, or both")
+    if out is not None and out.suffix not in event_files.FORMATS:
+        formats = ", ".join(event_files.FORMATS)
+        raise typer.BadParameter(f"--out must end in {formats}, not {out.name!r}")
+    if decisions is not None and decisions.suffix != ".parquet":
+        raise typer.BadParameter(f"--decisions must end in .parquet, not {decisions.name!r}")
     started = time.monotonic()
+    summary: dict[str, Any] = {}
     with closing(opened(store_url)) as database, progress() as listener:
-        exporting = Exporting(database)
-        listener.stage("writing customers", exporting.customers)
-        events = write(_pages(exporting, listener), out)
-    summary = {"events": events, "out": out, "seconds": round(time.monotonic() - started, 1)}
+        if out is not None:
+            exporting = Exporting(database)
+            listener.stage("writing customers", exporting.customers)
+            summary |= {"events": event_files.write(_pages(exporting, listener), out), "out": out}
+        if decisions is not None:
+            decided = DecisionsOut(database)
+            listener.stage("writing decisions", decided.count)
+            rows = decision_files.write(_counted(decided.pages(), listener), decisions)
+            summary |= {"decisions": rows, "decisions_out": decisions}
+    summary["seconds"] = round(time.monotonic() - started, 1)
     if as_json:
         print_json(summary)
-    else:
-        say([f"wrote {events:,} events to {out} in {summary['seconds']:.1f} s"])
+        return
+    wrote = []
+    if out is not None:
+        wrote.append(f"{summary['events']:,} events to {out}")
+    if decisions is not None:
+        wrote.append(f"{summary['decisions']:,} decisions to {decisions}")
+    say([f"wrote {' and '.join(wrote)} in {summary['seconds']:.1f} s"])
 
 
 def _pages(exporting: Any, listener: "Progress") -> Iterator[Iterator[tuple[str, Any]]]:
     for page in exporting.pages():
         yield ((who, history.columns(exporting.received)) for who, history in page)
         listener.advance(len(page))
+
+
+def _counted(pages: Iterator[dict[str, Any]], listener: "Progress") -> Iterator[dict[str, Any]]:
+    for page in pages:
+        yield page
+        listener.advance(len(page["decision_id"]))
 
 
 @app.command("erase")
@@ -223,7 +257,8 @@ def erase(
         return
     say(
         [
-            f"removed {summary['events']:,} events, {summary['scores']:,} recorded scores and "
+            f"removed {summary['events']:,} events, {summary['scores']:,} recorded scores, "
+            f"{summary['decisions']:,} recorded decisions and "
             f"{summary['job_rows']:,} rows of jobs; "
             f"nothing from before {summary['erased_at']} is taken again"
         ]

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from service import (
     contract,
     customer_routes,
+    decisions_routes,
     events_routes,
     info_routes,
     instants,
@@ -46,8 +47,10 @@ from service.settings import Settings
 from service.state import State, count_failure, state_of
 from service.store import watch
 from service.store.database import Database
+from service.store.decisions import Decisions
 from service.store.errors import StoreTooNew, StoreUnavailable
 from service.store.histories import Histories
+from service.store.outcomes import Outcomes
 from service.store.reading import Reading
 from service.store.recorded import Scores
 from service.store.recorder import Recorder
@@ -107,6 +110,8 @@ def create_app(
         reading=reading,
         scores=scores,
         recorder=Recorder(scores, writer),
+        decisions=Decisions(store),
+        outcomes=Outcomes(store),
         freshness=Freshness(settings, store, reading, metrics),
         writer=writer,
         eraser=eraser,
@@ -170,6 +175,7 @@ def create_app(
     app.include_router(jobs_routes.router)
     app.include_router(customer_routes.router)
     app.include_router(recorded_routes.router)
+    app.include_router(decisions_routes.router)
     app.include_router(info_routes.router)
     contract.install(app)
     return app

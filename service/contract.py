@@ -13,7 +13,13 @@ from pydantic.json_schema import models_json_schema
 
 from service import body, problems
 from service.responses import Erasure, KeptEvent, Problem, RefusedEvent, RowProblem, Score
-from service.schemas import BatchRequest, CustomerEvent, EventsRequest, ScoreRequest
+from service.schemas import (
+    BatchRequest,
+    CustomerEvent,
+    EventsRequest,
+    OutcomeRequest,
+    ScoreRequest,
+)
 
 TITLE = "Keepwell"
 DESCRIPTION = "Which customers are about to leave, why, and what is worth doing about it."
@@ -192,6 +198,22 @@ def events_responses() -> dict[int | str, dict[str, Any]]:
     }
 
 
+def outcome_body() -> dict[str, Any]:
+    """Declare the body of `POST /v1/decisions/{decision_id}/outcome`."""
+    example = {"outcome": "delivered", "occurred_at": "2026-11-21T12:00:00Z"}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                body.JSON: {
+                    "schema": _ref(OutcomeRequest),
+                    "examples": {"delivered": {"value": example}},
+                }
+            },
+        }
+    }
+
+
 def erasure_responses() -> dict[int | str, dict[str, Any]]:
     """Declare the answer of `DELETE /v1/customers/{customer_id}` that promises more to come."""
     return {
@@ -230,7 +252,13 @@ def _document(app: FastAPI) -> dict[str, Any]:
     _, requests = models_json_schema(
         [
             (model, "validation")
-            for model in (ScoreRequest, BatchRequest, CustomerEvent, EventsRequest)
+            for model in (
+                ScoreRequest,
+                BatchRequest,
+                CustomerEvent,
+                EventsRequest,
+                OutcomeRequest,
+            )
         ],
         ref_template=REF + "{model}",
     )

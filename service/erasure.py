@@ -36,8 +36,8 @@ class Erased:
 
     Attributes
     ----------
-    events, scores, job_rows : int
-        Stored events, recorded scores, and rows of lists and of results.
+    events, scores, decisions, job_rows : int
+        Stored events, recorded scores and decisions, and rows of lists and of results.
     jobs : tuple of str
         The jobs that had such rows.
     erased_at : int
@@ -49,6 +49,7 @@ class Erased:
 
     events: int
     scores: int
+    decisions: int
     job_rows: int
     jobs: tuple[str, ...]
     erased_at: int
@@ -59,6 +60,7 @@ class Erased:
         return {
             "events": self.events,
             "scores": self.scores,
+            "decisions": self.decisions,
             "job_rows": self.job_rows,
             "jobs": list(self.jobs),
             "erased_at": instants.text(self.erased_at),
@@ -99,7 +101,15 @@ class Eraser:
         taken = self._of_jobs(customer_id)
         done = {JOBS: taken.is_all, FILE: self._empty_log()}
         pending = tuple(what for what, is_done in done.items() if not is_done)
-        return Erased(gone.events, gone.scores, taken.rows, taken.jobs, gone.erased_at, pending)
+        return Erased(
+            events=gone.events,
+            scores=gone.scores,
+            decisions=gone.decisions,
+            job_rows=taken.rows,
+            jobs=taken.jobs,
+            erased_at=gone.erased_at,
+            pending=pending,
+        )
 
     def finish(self) -> bool:
         """Go on with what earlier erasures left undone; say whether nothing is left.

@@ -39,6 +39,7 @@ MALFORMED_JSON = Kind("malformed-json", 400, "The body is not acceptable JSON")
 MALFORMED_ARROW = Kind("malformed-arrow", 400, "The body is not an acceptable Arrow stream")
 NOT_FOUND = Kind("not-found", 404, "There is nothing at this path")
 UNKNOWN_CUSTOMER = Kind("unknown-customer", 404, "Nothing is recorded of this customer")
+UNKNOWN_DECISION = Kind("unknown-decision", 404, "There is no such decision")
 UNKNOWN_JOB = Kind("unknown-job", 404, "There is no such job")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The path does not know this method")
 JOB_HAS_ENDED = Kind("job-has-ended", 409, "The job has ended")
@@ -63,6 +64,7 @@ KINDS: tuple[Kind, ...] = (
     MALFORMED_ARROW,
     NOT_FOUND,
     UNKNOWN_CUSTOMER,
+    UNKNOWN_DECISION,
     UNKNOWN_JOB,
     METHOD_NOT_ALLOWED,
     JOB_HAS_ENDED,

@@ -66,7 +66,7 @@ async def customer_scores(request: Request, customer_id: CustomerId) -> Response
     place = None if asked.cursor is None else _place(asked.cursor)
     state = state_of(request)
     rows = None
-    if len(customer_id) <= LONGEST_IDENTIFIER and _IDENTIFIER.match(customer_id):
+    if is_possible(customer_id):
         find = partial(
             state.scores.of_customer,
             customer_id,
@@ -88,6 +88,11 @@ async def customer_scores(request: Request, customer_id: CustomerId) -> Response
         "next": _cursor(shown[-1]) if len(rows) > asked.limit else None,
     }
     return Response(orjson.dumps(content), media_type="application/json")
+
+
+def is_possible(customer_id: str) -> bool:
+    """Whether anything could have been recorded of a customer of this id."""
+    return len(customer_id) <= LONGEST_IDENTIFIER and bool(_IDENTIFIER.match(customer_id))
 
 
 def _told(row: Any) -> dict[str, Any]:

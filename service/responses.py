@@ -15,6 +15,7 @@ from churn.words import Language
 Probability = Annotated[float, Field(ge=0, le=1)]
 Band = Literal["low", "medium", "high"]
 Status = Literal["scored", "lapsed", "insufficient_history", "unknown_customer"]
+DecisionOutcome = Literal["delivered", "accepted", "rejected", "ignored", "retained", "lost"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 JobFormat = Literal["ndjson", "csv", "parquet"]
 
@@ -140,6 +141,77 @@ class CustomerScores(_Exact):
 
     customer_id: str
     scores: list[RecordedScore]
+    next: Annotated[str | None, Field(description="`cursor` of the page after; null at the end.")]
+
+
+class OutcomeAnswer(_Exact):
+    """What came of a decision, as it is kept."""
+
+    decision_id: str
+    outcome: DecisionOutcome
+    occurred_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    received_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    status: Annotated[
+        Literal["accepted", "duplicate"],
+        Field(description="`duplicate`: it was told before, and stands as it was told first."),
+    ]
+
+
+class CameOf(_Exact):
+    """What came of a decision."""
+
+    outcome: DecisionOutcome
+    occurred_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    received_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+class DecisionAlternative(_Exact):
+    """Another action that was possible."""
+
+    code: str
+    expected_value: float | None
+    lower_bound: float | None
+    cost: float
+
+
+class RecordedDecision(_Exact):
+    """What was decided to do about a customer, why, and what came of it."""
+
+    decision_id: str
+    decided_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    as_of: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    model_version: str
+    policy_version: str
+    action: Annotated[str, Field(description="Code of the action; `none` is one.")]
+    channel: str
+    act_by: Annotated[str | None, Field(json_schema_extra={"format": "date"})]
+    why: str
+    expected_value: Annotated[float | None, Field(description="In the model's currency.")]
+    lower_bound: float | None
+    cost: float
+    alternatives: list[DecisionAlternative]
+    withheld: Annotated[
+        bool, Field(description="The customer is held out: the action is not carried out.")
+    ]
+    explored: Annotated[bool, Field(description="It was drawn at random.")]
+    propensity: Annotated[
+        float, Field(description="With which probability it was decided so, withheld or not.")
+    ]
+    situation: str
+    reason: Annotated[str | None, Field(description="Code of the main reason.")]
+    churn_probability: Probability | None
+    risk_band: Band | None
+    value_segment: Literal["A", "B", "C"] | None
+    customer_value: Annotated[float | None, Field(description="In the model's currency.")]
+    horizon_days: int
+    outcomes: list[CameOf]
+
+
+class CustomerDecisions(_Exact):
+    """A customer's recorded decisions, newest first."""
+
+    customer_id: str
+    decisions: list[RecordedDecision]
     next: Annotated[str | None, Field(description="`cursor` of the page after; null at the end.")]
 
 
@@ -328,6 +400,7 @@ class Erasure(_Exact):
 
     events: int
     scores: Annotated[int, Field(description="Recorded scores.")]
+    decisions: Annotated[int, Field(description="Recorded decisions, with what came of them.")]
     job_rows: Annotated[int, Field(description="Rows of lists and of results.")]
     jobs: Annotated[
         list[str],

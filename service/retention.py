@@ -1,4 +1,4 @@
-"""Retention by age: events and recorded scores older than the settings allow are removed.
+"""Retention by age: events, recorded scores and decisions older than the settings allow go.
 
 A little at a time, each piece in a short transaction of its own, so that nobody waits for it. The
 store is the same whoever sweeps it, so several processes may.
@@ -21,10 +21,11 @@ _log = logging.getLogger(f"{logs.ROOT}.retention")
 
 
 class Removed(NamedTuple):
-    """How many events and recorded scores were too old."""
+    """How many events, recorded scores and decisions were too old."""
 
     events: int
     scores: int
+    decisions: int
 
 
 class Retention:
@@ -62,18 +63,22 @@ class Retention:
         StoreUnavailable
             The store does not answer; what was removed until then stays so.
         """
-        events = scores = 0
+        events = 0
         kept = self._settings.events_keep_days
         if kept is not None:
             self._warn_if_shorter_than_read(kept)
             events = aging.remove_events(self._database, self._before(kept))
         scores = aging.remove_scores(self._database, self._before(self._settings.scores_keep_days))
-        if events or scores:
+        decisions = aging.remove_decisions(
+            self._database, self._before(self._settings.decisions_keep_days)
+        )
+        removed = Removed(events, scores, decisions)
+        if any(removed):
             _log.info(
                 "what was too old is removed",
-                extra={"fields": {"events": events, "scores": scores}},
+                extra={"fields": removed._asdict()},
             )
-        return Removed(events, scores)
+        return removed
 
     def _before(self, days: int) -> int:
         return self._clock() - days * MICROSECONDS_PER_DAY

@@ -1,6 +1,6 @@
 """What a request may hold. Strict: nothing is coerced, nothing unknown is passed over."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -164,3 +164,18 @@ class BatchRequest(_Strict):
     """Customers to score, each as in `POST /score`."""
 
     customers: list[ScoreRequest]
+
+
+class OutcomeRequest(_Strict):
+    """What came of a decision."""
+
+    outcome: Annotated[
+        Literal["delivered", "accepted", "rejected", "ignored", "retained", "lost"],
+        Field(
+            description="`delivered` says that the action reached the customer, and begins the "
+            "cooldown."
+        ),
+    ]
+    occurred_at: Annotated[
+        Instant | None, Field(description="When it happened; by default now.")
+    ] = None

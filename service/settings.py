@@ -137,6 +137,12 @@ class Settings(BaseSettings):
     scores_keep_days: int = Field(
         default=730, ge=1, le=36_500, description="How long recorded scores are kept."
     )
+    decisions_keep_days: int = Field(
+        default=730,
+        ge=90,
+        le=36_500,
+        description="How long recorded decisions are kept, with what came of them.",
+    )
     job_lease_seconds: float = Field(
         default=30.0,
         ge=1,

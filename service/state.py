@@ -14,7 +14,9 @@ from service.models import Loaded, ModelHolder
 from service.problems import MODEL_UNAVAILABLE, Problem
 from service.settings import Settings
 from service.store.database import Database
+from service.store.decisions import Decisions
 from service.store.histories import Histories
+from service.store.outcomes import Outcomes
 from service.store.reading import Reading
 from service.store.recorded import Scores
 from service.store.recorder import Recorder
@@ -48,6 +50,8 @@ class State:
     reading: Reading
     scores: Scores
     recorder: Recorder
+    decisions: Decisions
+    outcomes: Outcomes
     freshness: Freshness
     jobs: "Desk"
 

@@ -24,9 +24,11 @@ from service.problems import (
     invalid_field,
 )
 from service.quick import MONEY_KINDS, Checked, quick, quick_body, quick_event
-from service.schemas import CustomerEvent, EventInput, ScoreRequest
+from service.schemas import CustomerEvent, EventInput, OutcomeRequest, ScoreRequest
 
-FIELD_NAMES = frozenset(ScoreRequest.model_fields) | set(EventInput.model_fields) | {"customers"}
+FIELD_NAMES = frozenset[str]().union(
+    ScoreRequest.model_fields, EventInput.model_fields, OutcomeRequest.model_fields, {"customers"}
+)
 
 _LONGEST_COMPARED = 64
 
@@ -183,6 +185,21 @@ def customer_event(value: Any, root: str = "") -> tuple[str, Event]:
     except ValidationError as error:
         raise _problem(error, root, fields=CustomerEvent.model_fields) from None
     return item.customer_id, _to_event(item, root)
+
+
+def outcome_body(raw: bytes) -> OutcomeRequest:
+    """Parse and check what came of a decision.
+
+    Raises
+    ------
+    Problem
+        The body is not acceptable JSON, or a field is wrong.
+    """
+    value = parse(raw, FIELD_NAMES)
+    try:
+        return OutcomeRequest.model_validate(value)
+    except ValidationError as error:
+        raise _problem(error, "", fields=OutcomeRequest.model_fields) from None
 
 
 def _judged(value: Any, root: str, feature_names: Set[str]) -> Checked:

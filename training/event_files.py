@@ -4,7 +4,6 @@ Parquet keeps the types. NDJSON has a line per event as `POST /v1/events` takes 
 eye: whoever reads it has to guess the types.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pv
 import pyarrow.parquet as pq
 
-from churn.errors import DataError
 from churn.events import Event, Kind
+from training.whole_file import appearing
 
 FORMATS = (".parquet", ".csv", ".ndjson")
 GROUP_EVENTS = 200_000
@@ -54,22 +53,12 @@ def write(pages: Iterable[Customers], out: Path) -> int:
         The file cannot be written.
     """
     rows = 0
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as sink:
-            put, close = _writer(sink, out.suffix)
-            for table in _groups(pages):
-                put(table)
-                rows += table.num_rows
-            close()
-            sink.flush()
-            os.fsync(sink.fileno())
-        unfinished.replace(out)
-    except OSError as error:
-        raise DataError(f"{out} cannot be written: {error.strerror or error}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with appearing(out) as sink:
+        put, close = _writer(sink, out.suffix)
+        for table in _groups(pages):
+            put(table)
+            rows += table.num_rows
+        close()
     return rows
 
 

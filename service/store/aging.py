@@ -5,9 +5,10 @@ from sqlalchemy import delete, select
 from churn.history import History
 from service.store import pieces
 from service.store.database import Database
+from service.store.decisions import decided_before
 from service.store.histories import put
 from service.store.recorded import recorded_before
-from service.store.tables import histories, scores
+from service.store.tables import decisions, histories, scores
 
 AT_ONCE = 500
 
@@ -65,4 +66,21 @@ def remove_scores(database: Database, before: int) -> int:
             done = connection.execute(
                 delete(scores).where(old, scores.c.customer_id.in_(customers))
             )
+            removed += done.rowcount
+
+
+def remove_decisions(database: Database, before: int) -> int:
+    """Remove decisions from before an instant, microseconds since 1970-01-01 UTC.
+
+    What came of them goes with them.
+    """
+    removed = 0
+    some = select(decisions.c.decision_id).where(decided_before(before)).limit(AT_ONCE)
+    while True:
+        with database.reading(single=True) as connection:
+            old = list(connection.scalars(some))
+        if not old:
+            return removed
+        with database.writing() as connection:
+            done = connection.execute(delete(decisions).where(decisions.c.decision_id.in_(old)))
             removed += done.rowcount

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, delete, select
 
 from churn.events import MICROSECONDS_PER_DAY
 from service.store import histories as stored
-from service.store.tables import erasures, histories, scores
+from service.store.tables import decisions, erasures, histories, scores
 from service.store.tombstones import bury
 from service.store.upsert import upsert
 
@@ -16,6 +16,7 @@ class Forgotten(NamedTuple):
 
     events: int
     scores: int
+    decisions: int
     erased_at: int
 
 
@@ -39,9 +40,11 @@ def forget(connection: Connection, customer_id: str, now: int) -> Forgotten:
     bury(connection, customer_id, erased_at)
     events = stored.erase(connection, customer_id)
     recorded = connection.execute(delete(scores).where(scores.c.customer_id == customer_id))
+    # What came of them goes with them.
+    decided = connection.execute(delete(decisions).where(decisions.c.customer_id == customer_id))
     note = {"customer_id": customer_id, "erased_at": erased_at}
     upsert(connection, erasures, [note], keys=("customer_id",))
-    return Forgotten(events, recorded.rowcount, erased_at)
+    return Forgotten(events, recorded.rowcount, decided.rowcount, erased_at)
 
 
 def unfinished(connection: Connection) -> list[str]:

@@ -12,10 +12,12 @@ from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 
 from churn.events import MICROSECONDS_PER_DAY
 from churn.scores import CustomerScore
+from service.store import decisions
 from service.store.database import Database
+from service.store.decisions import Decided
+from service.store.inserting import insert_new
 from service.store.tables import scores
 from service.store.tombstones import buried
-from service.store.upsert import upsert
 
 KEYS = ("customer_id", "day", "model_version")
 
@@ -80,10 +82,19 @@ class Scores:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record(self, rows: Sequence[Remembered]) -> None:
-        """Remember scores, all or none; of those of one customer, day and model the first.
+    def record(
+        self, rows: Sequence[Remembered], decided: Sequence[Decided] = ()
+    ) -> dict[tuple[str, int], Decided]:
+        """Remember scores, and what was decided on them, all or none.
 
-        When this returns they are on disk. A customer who has been erased since is left out.
+        Of the scores of one customer, day and model the first is kept, and so is the decision
+        about one customer on one day. When this returns they are on disk. A customer who has been
+        erased since is left out.
+
+        Returns
+        -------
+        dict
+            The decisions that stand, by customer and day.
 
         Raises
         ------
@@ -92,12 +103,12 @@ class Scores:
         """
         with self._database.writing() as connection:
             forgotten = buried(connection, {row.customer_id for row in rows})
-            kept: dict[tuple[Any, ...], dict[str, Any]] = {}
+            kept: dict[tuple[Any, ...], Remembered] = {}
             for row in rows:
                 if row.scored_at > forgotten.get(row.customer_id, -1):
-                    kept.setdefault(row[: len(KEYS)], row._asdict())
-            in_order = [kept[key] for key in sorted(kept)]
-            upsert(connection, scores, in_order, keys=KEYS, keep=True)
+                    kept.setdefault(row[: len(KEYS)], row)
+            insert_new(connection, scores, [kept[key] for key in sorted(kept)])
+            return decisions.keep(connection, decided, forgotten)
 
     def of_customer(
         self,

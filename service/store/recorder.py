@@ -2,19 +2,24 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
+from typing import NamedTuple
 
+from service.store.decisions import Decided
 from service.store.errors import StoreUnavailable
 from service.store.recorded import Remembered, Scores
 
 SECONDS = 8.0
 """How long a request waits: longer than the store waits for another writer."""
 
+Standing = Mapping[tuple[str, int], Decided]
+"""Decisions by customer and day."""
+
 
 class Recorder:
-    """Remembers scores in the writing thread.
+    """Remembers scores, and what was decided on them, in the writing thread.
 
     Parameters
     ----------
@@ -28,47 +33,73 @@ class Recorder:
         self._scores = scores
         self._writer = writer
         self._lock = threading.Lock()
-        self._waiting: list[tuple[Sequence[Remembered], asyncio.Future[None]]] = []
+        self._waiting: list[_Waiter] = []
 
-    async def record(self, rows: Sequence[Remembered]) -> None:
-        """Return when the rows are on disk.
+    async def record(self, rows: Sequence[Remembered], decided: Sequence[Decided] = ()) -> Standing:
+        """Return when scores, and what was decided on them, are on disk.
+
+        Returns
+        -------
+        mapping
+            The decisions that stand, by customer and day; those of others who waited too.
 
         Raises
         ------
         StoreUnavailable, StoreTooNew
-            They are not, or it cannot be known whether they are.
+            They are not on disk, or it cannot be known whether they are.
         """
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter = _Waiter(rows, decided, loop.create_future())
         with self._lock:
-            self._waiting.append((rows, future))
+            self._waiting.append(waiter)
             is_first = len(self._waiting) == 1
         if is_first:
             self._writer.submit(self._write)
+        timer = loop.call_later(SECONDS, _give_up, waiter)
         try:
-            await asyncio.wait_for(future, SECONDS)
-        except TimeoutError:
-            raise StoreUnavailable(
-                f"the store does not answer: it has written nothing for {SECONDS:g} s; look at its "
-                "load, the server and the network"
-            ) from None
+            return await waiter.future
+        finally:
+            timer.cancel()
 
     def _write(self) -> None:
         with self._lock:
             some, self._waiting = self._waiting, []
+        standing: Standing = {}
         error: Exception | None = None
         try:
-            self._scores.record([row for rows, _ in some for row in rows])
+            standing = self._scores.record(
+                [row for waiter in some for row in waiter.rows],
+                [one for waiter in some for one in waiter.decided],
+            )
         except Exception as caught:
             error = caught
-        for _, future in some:
-            with suppress(RuntimeError):  # its loop has ended, and nobody waits any more
-                future.get_loop().call_soon_threadsafe(_settle, future, error)
+        together: dict[asyncio.AbstractEventLoop, list[_Waiter]] = {}
+        for waiter in some:
+            together.setdefault(waiter.future.get_loop(), []).append(waiter)
+        for loop, waiters in together.items():
+            with suppress(RuntimeError):  # it has ended, and nobody waits any more
+                loop.call_soon_threadsafe(_settle, waiters, standing, error)
 
 
-def _settle(future: "asyncio.Future[None]", error: Exception | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(error)
+class _Waiter(NamedTuple):
+    rows: Sequence[Remembered]
+    decided: Sequence[Decided]
+    future: "asyncio.Future[Standing]"
+
+
+def _settle(some: Sequence[_Waiter], standing: Standing, error: Exception | None) -> None:
+    for waiter in some:
+        if waiter.future.done():
+            continue
+        if error is None:
+            waiter.future.set_result(standing)
+        else:
+            waiter.future.set_exception(error)
+
+
+def _give_up(waiter: _Waiter) -> None:
+    error = StoreUnavailable(
+        f"the store does not answer: it has written nothing for {SECONDS:g} s; look at its load, "
+        "the server and the network"
+    )
+    _settle([waiter], {}, error)

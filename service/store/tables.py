@@ -9,12 +9,14 @@ from sqlalchemy import (
     Boolean,
     Column,
     Float,
+    ForeignKey,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData()
@@ -66,6 +68,53 @@ scores = Table(
     Index("scores_by_age", "scored_at"),
 )
 """A customer's recorded scores, the first of each day and model."""
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("decision_id", Key, primary_key=True),
+    Column("customer_id", Key, nullable=False),
+    Column("day", Integer, nullable=False),  # days since 1970-01-01
+    Column("decided_at", BigInteger, nullable=False),
+    Column("as_of", BigInteger, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("policy_version", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("withheld", Boolean, nullable=False),
+    Column("explored", Boolean, nullable=False),
+    Column("propensity", Float(53), nullable=False),
+    Column("situation", Text, nullable=False),
+    Column("reason", Text),
+    Column("band", Text),
+    Column("segment", Text),
+    Column("probability", Float(53)),
+    Column("value", Float(53)),
+    Column("expected_value", Float(53)),
+    Column("lower_bound", Float(53)),
+    Column("cost", Float(53), nullable=False),
+    Column("features_hash", Text, nullable=False),
+    Column("horizon_days", Integer, nullable=False),
+    Column("facts", Text, nullable=False),  # JSON
+    UniqueConstraint("customer_id", "day"),
+    Index("decisions_by_age", "decided_at"),
+)
+"""What was decided to do about a customer, the first of each day."""
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column(
+        "decision_id", Key, ForeignKey("decisions.decision_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("outcome", Key, primary_key=True),
+    Column("customer_id", Key, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Index("outcomes_by_kind", "outcome"),
+    Index("outcomes_of_customer", "customer_id", "outcome", "at"),
+)  # fmt: skip
+"""What came of decisions; they go with them."""
 
 tombstones = Table(
     "tombstones",
@@ -143,5 +192,5 @@ imports = Table(
 )
 """Which parts of a bulk import are in."""
 
-PERSONAL = (histories, scores, erasures)
+PERSONAL = (histories, scores, decisions, outcomes, erasures)
 """The tables with a `customer_id`: what an erasure must look at."""

@@ -13,22 +13,12 @@ def upsert(
     rows: Sequence[Mapping[str, Any]],
     *,
     keys: Sequence[str],
-    keep: bool = False,
 ) -> None:
-    """Insert rows; where one of the same keys is there, replace its other columns.
-
-    Parameters
-    ----------
-    keep : bool, optional
-        Leave the row that is there as it is.
-    """
+    """Insert rows; where one of the same keys is there, replace its other columns."""
     if not rows:
         return
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement: Any = insert(table)
-    if keep:
-        statement = statement.on_conflict_do_nothing(index_elements=keys)
-    else:
-        others = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-        statement = statement.on_conflict_do_update(index_elements=keys, set_=others)
+    others = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    statement = statement.on_conflict_do_update(index_elements=keys, set_=others)
     connection.execute(statement, list(rows))

@@ -16,14 +16,16 @@ from typing import Any
 
 import httpx
 
+from churn.events import MICROSECONDS_PER_DAY as DAY
 from churn.features import FEATURE_NAMES
 from churn.scoring import Scorer
 from service import models, problems
 from service.contract import EXAMPLE_EVENTS, EXAMPLE_FEATURES, EXAMPLE_ID
 from service.models import Loaded
 from service.settings import Settings
+from service.store.outcomes import Outcome
 from tests import ready_table
-from tests.contract.client import AppClient, build, keep
+from tests.contract.client import NOW, AppClient, build, keep
 from tests.contract.planted_jobs import (
     COMING,
     DONE,
@@ -37,6 +39,8 @@ from tests.contract.planted_jobs import (
     fill_the_disk,
     plant,
 )
+from tests.decided import decided
+from tests.decided import plant as plant_decision
 from tests.own_columns import bundle_with_own_columns
 from tests.support import small_bundle
 
@@ -87,6 +91,7 @@ _WRONG = {"customer_id": "c-1043", "events": [{**HISTORY[0], "amount": "61"}]}
 _SENT = [{"customer_id": "c-1042", **event} for event in HISTORY]
 _WRONG_EVENT = {"customer_id": "c-1043", "occurred_at": "2026-10-02", "kind": "purchase"}
 _LATER = {"customer_id": "c-1043", "occurred_at": "2027-10-02T00:00:00Z", "kind": "visit"}
+_DECIDED = decided(customer_id="c-1043", day=NOW // DAY, decided_at=NOW - 3_600_000_000)
 _ALL_FEATURES = dict.fromkeys(FEATURE_NAMES, 1.0) | {"days_since_last_purchase": 41.0}
 
 EXCHANGES: dict[str, Exchange] = {
@@ -100,6 +105,11 @@ EXCHANGES: dict[str, Exchange] = {
     "score_unknown_customer": _score({"customer_id": "c-7"}, service="stored"),
     "score_recorded": _score(EXAMPLE_EVENTS | {"record": True}, service="stored"),
     "customer_scores": Exchange("GET", "/v1/customers/c-1042/scores", service="stored"),
+    "customer_decisions": Exchange("GET", "/v1/customers/c-1043/decisions", service="stored"),
+    "decision_outcome": Exchange(
+        "POST", f"/v1/decisions/{_DECIDED.decision_id}/outcome", {"outcome": "accepted"},
+        service="stored",
+    ),
     "score_v1": Exchange("POST", "/v1/score", EXAMPLE_EVENTS),
     "score_batch_json": Exchange(
         "POST", "/v1/score/batch", {"customers": [EXAMPLE_EVENTS, _WRONG, EXAMPLE_FEATURES]}
@@ -156,6 +166,9 @@ EXCHANGES: dict[str, Exchange] = {
     "problem_overloaded": Exchange("POST", "/v1/events", _SENT, service="busy"),
     "problem_store_unavailable": Exchange("POST", "/v1/events", _SENT, service="away"),
     "problem_unknown_customer": Exchange("GET", "/v1/customers/c-7/scores"),
+    "problem_unknown_decision": Exchange(
+        "POST", f"/v1/decisions/{COMING}/outcome", {"outcome": "lost"}
+    ),
     "problem_unknown_job": Exchange("GET", f"/v1/jobs/{COMING}"),
     "problem_job_has_ended": Exchange("POST", f"/v1/jobs/{DONE}/cancel"),
     "problem_key_in_flight": Exchange(
@@ -239,6 +252,7 @@ def services(published: Path) -> Iterator[dict[str, AppClient]]:
         }
         clients["loaded"].app.state.keepwell.store.prepare()
         keep(clients["stored"], "c-1042", HISTORY)
+        _decided_earlier(clients["stored"])
         for as_of in ("2026-10-20T00:00:00Z", EXAMPLE_ID["as_of"]):
             score = EXAMPLE_ID | {"as_of": as_of, "record": True}
             assert clients["stored"].post("/score", score).status_code == 200
@@ -246,6 +260,14 @@ def services(published: Path) -> Iterator[dict[str, AppClient]]:
         plant(clients["loaded"])
         fill_the_disk(clients["full"])
         yield clients
+
+
+def _decided_earlier(client: AppClient) -> None:
+    """Store a decision of an hour ago, which was carried out."""
+    state = client.app.state.keepwell
+    plant_decision(state.store, _DECIDED)
+    at = _DECIDED.decided_at
+    state.outcomes.add(_DECIDED.decision_id, Outcome.DELIVERED, at, now=at, allowance=0)
 
 
 def call(client: AppClient, exchange: Exchange) -> httpx.Response:

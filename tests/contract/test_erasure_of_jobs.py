@@ -114,7 +114,8 @@ def test_done_results_and_a_waiting_list_are_those_of_the_others(
         assert results(client, done) == untouched
     assert "canary" not in decoded(client)
     assert erase(client) | {"erased_at": ""} == {
-        "events": 0, "scores": 0, "job_rows": 0, "jobs": [], "erased_at": "", "pending": [],
+        "events": 0, "scores": 0, "decisions": 0, "job_rows": 0, "jobs": [], "erased_at": "",
+        "pending": [],
     }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """A person is forgotten: nothing of them is left in either database, and nothing comes back."""
 
+import hashlib
 import secrets
 import sqlite3
 import threading
@@ -19,8 +20,11 @@ from service.jobs.taking_out import TakingOut
 from service.store import forgetting, tables
 from service.store.database import Database
 from service.store.errors import StoreUnavailable, WrongErasureKey
-from service.store.histories import Histories, Outcome
+from service.store.histories import Histories
+from service.store.histories import Outcome as Became
+from service.store.outcomes import Outcome, Outcomes, UnknownDecision
 from service.store.tombstones import buried
+from tests.decided import decided, plant
 from tests.postgresql import Server
 
 CANARY = "canary-7f3a"
@@ -86,6 +90,19 @@ def record_scores(database: Database, who: str, count: int = 3) -> None:
         connection.execute(tables.scores.insert(), rows)
 
 
+def record_decisions(database: Database, who: str, count: int = 3) -> None:
+    """Decisions that name the customer in their facts too, and what came of them."""
+    for at in range(count):
+        name = hashlib.blake2b(f"{who}-{at}".encode(), digest_size=16).hexdigest()
+        facts = f'{{"why": "{who} is silent"}}'
+        plant(
+            database,
+            decided(decision_id=name, customer_id=who, day=20_000 - at, facts=facts),
+        )
+        for outcome in (Outcome.DELIVERED, Outcome.ACCEPTED):
+            Outcomes(database).add(name, outcome, NOW + DAY, now=NOW + DAY, allowance=0)
+
+
 def test_every_table_that_names_a_customer_is_known_to_be_personal() -> None:
     naming = {
         table.name
@@ -103,10 +120,11 @@ def test_nothing_is_left_of_a_person_and_everything_of_the_others(
     for who in [*others[:25], CANARY, *others[25:]]:
         histories.append(events_of(who), NOW)
         record_scores(database, who)
+        record_decisions(database, who)
     kept = personal(database, others)
     assert CANARY.encode() in search()
     erased = eraser.erase(CANARY)
-    assert (erased.events, erased.scores, erased.pending) == (40, 3, ())
+    assert (erased.events, erased.scores, erased.decisions, erased.pending) == (40, 3, 3, ())
     assert erased.erased_at == NOW
     assert b"canary" not in search()
     assert personal(database, [*others, CANARY]) == kept
@@ -128,6 +146,24 @@ def personal(database: Database, who: list[str]) -> list[object]:
         ]
 
 
+def test_of_an_erased_customer_no_outcome_is_taken_and_none_is_left(
+    database: Database, eraser: Eraser, search: Search
+) -> None:
+    record_decisions(database, CANARY)
+    with database.reading() as connection:
+        names = list(connection.scalars(select(tables.decisions.c.decision_id)))
+    assert len(names) == 3
+    eraser.erase(CANARY)
+    for name in names:
+        with pytest.raises(UnknownDecision):
+            Outcomes(database).add(name, Outcome.LOST, NOW + DAY, now=NOW + DAY, allowance=0)
+    with database.reading() as connection:
+        for table in (tables.decisions, tables.outcomes):
+            assert connection.execute(select(table)).all() == []
+    assert b"canary" not in search()
+    assert names[0].encode() not in search()
+
+
 def test_what_happened_before_stays_out_and_what_happens_later_is_taken(
     database: Database, eraser: Eraser
 ) -> None:
@@ -136,8 +172,8 @@ def test_what_happened_before_stays_out_and_what_happens_later_is_taken(
     eraser.erase(CANARY)
     later = (CANARY, Event(NOW, Kind.PURCHASE))
     assert histories.append([*events_of(CANARY), later], NOW) == [
-        *[Outcome.ERASED] * 40,
-        Outcome.ACCEPTED,
+        *[Became.ERASED] * 40,
+        Became.ACCEPTED,
     ]
     assert len(histories.read([CANARY])[CANARY]) == 1
 
@@ -149,7 +185,7 @@ def test_an_event_that_lay_ahead_of_the_clock_does_not_come_back(
     histories = Histories(database)
     histories.append([ahead], NOW)
     assert eraser.erase(CANARY).erased_at == NOW + 300_000_001
-    assert histories.append([ahead], NOW) == [Outcome.ERASED]
+    assert histories.append([ahead], NOW) == [Became.ERASED]
 
 
 def test_an_event_far_ahead_does_not_keep_a_customer_out_for_ever(
@@ -166,14 +202,14 @@ def test_erasing_again_or_somebody_unknown_finds_nothing(
     assert eraser.erase(CANARY).events == 40
     for who in (CANARY, "never heard of", "%", "' OR 1=1 --"):
         erased = eraser.erase(who)
-        assert (erased.events, erased.scores, erased.pending) == (0, 0, ())
-    assert Histories(database).append(events_of("never heard of", 1), NOW) == [Outcome.ERASED]
+        assert (erased.events, erased.scores, erased.decisions, erased.pending) == (0, 0, 0, ())
+    assert Histories(database).append(events_of("never heard of", 1), NOW) == [Became.ERASED]
 
 
 def test_an_erasure_by_a_clock_that_is_behind_lets_nothing_back_in(database: Database) -> None:
     eraser_of(database, lambda: NOW).erase(CANARY)
     eraser_of(database, lambda: NOW - 9 * DAY).erase(CANARY)
-    assert set(Histories(database).append(events_of(CANARY), NOW)) == {Outcome.ERASED}
+    assert set(Histories(database).append(events_of(CANARY), NOW)) == {Became.ERASED}
 
 
 def test_erasures_and_old_events_at_once_leave_nothing(
@@ -283,7 +319,7 @@ def test_a_store_with_tombstones_takes_no_other_key(store_url: str) -> None:
             Histories(database).append(events_of("c-1"), NOW)
         database.close()
     right = Database(store_url, erasure_key=key)
-    assert Histories(right).append(events_of(CANARY, 1), NOW) == [Outcome.ERASED]
+    assert Histories(right).append(events_of(CANARY, 1), NOW) == [Became.ERASED]
     right.close()
 
 
@@ -311,7 +347,7 @@ def test_a_key_may_move_out_of_the_store(store_url: str) -> None:
         key = bytes(connection.execute(select(tables.secrets.c.value)).scalar_one())
     inside.close()
     outside = Database(store_url, erasure_key=key)
-    assert Histories(outside).append(events_of(CANARY, 1), NOW) == [Outcome.ERASED]
+    assert Histories(outside).append(events_of(CANARY, 1), NOW) == [Became.ERASED]
     with outside.reading() as connection:
         assert key not in map(bytes, connection.scalars(select(tables.secrets.c.value)))
     outside.close()

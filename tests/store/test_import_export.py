@@ -366,7 +366,7 @@ def test_an_interrupted_export_leaves_the_file_that_was_there(
     keepwell("export", "--out", out, "--store-url", store_url)
     before = out.read_bytes()
     histories.append([("b", Event(AS_OF, Kind.PURCHASE))], 0)
-    monkeypatch.setattr("training.event_files.os.fsync", _no_space)
+    monkeypatch.setattr("training.whole_file.os.fsync", _no_space)
     code, line = refusal("export", "--out", out, "--store-url", store_url)
     assert code == 1
     assert line == f"keepwell: {out} cannot be written: No space left on device"

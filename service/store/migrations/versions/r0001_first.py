@@ -1,6 +1,6 @@
 """The first schema.
 
-There is one migration per released version: until this one is released, the step itself changes.
+A step that stores may have been made with is not changed any more: what comes later is a new one.
 """
 
 import sqlalchemy as sa
