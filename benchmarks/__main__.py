@@ -2,8 +2,8 @@
 
 Without a name all are run but `large`, which takes some 20 minutes, `serving`, which takes some 15
 and needs wrk, `soak`, which takes some 20, `kills`, which takes some 15, `store`, which takes some
-5 and needs wrk and 4 GB of disk, `importing`, which takes some 15 and 6 GB, and `jobs`, which takes
-some 15 and 6 GB.
+5 and needs wrk and 4 GB of disk, `importing`, which takes some 15 and 6 GB, `jobs`, which takes
+some 15 and 6 GB, and `hillstrom`, which needs the published file.
 """
 
 import sys
@@ -12,7 +12,17 @@ from importlib import import_module
 from benchmarks.report import Result, keep
 
 NAMES = ("customer", "kernel", "features", "bulk", "threads", "whole")
-ONLY_BY_NAME = ("large", "serving", "soak", "kills", "store", "importing", "jobs")
+ONLY_BY_NAME = (
+    "large",
+    "serving",
+    "soak",
+    "kills",
+    "store",
+    "importing",
+    "jobs",
+    "policy",
+    "hillstrom",
+)
 
 
 def main(chosen: list[str]) -> int:

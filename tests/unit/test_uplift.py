@@ -1,26 +1,23 @@
 """Uplift and Qini: by hand, where the effect is known, and on a published campaign."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks import hillstrom
 from benchmarks.policy_world import TRUTH, Campaigns, made_up
 from churn.errors import TooLittleData
 from churn.policy.default import DEFAULT
 from churn.policy.policy import parse
-from training.policy import clustered
 from training.policy.persuadable import persuadable
 from training.policy.qini import Ranked, qini
 from training.policy.uplift import cross_fitted
 from training.policy.words import uplift_lines
 
-HILLSTROM = Path(os.environ.get("KEEPWELL_EVAL_DATA", "")) / "hillstrom.parquet"
-PUBLISHED = {"Mens E-Mail": 0.183, "Womens E-Mail": 0.151, "No E-Mail": 0.106}
 needs_hillstrom = pytest.mark.skipif(
-    "KEEPWELL_EVAL_DATA" not in os.environ or not HILLSTROM.exists(),
+    hillstrom.path() is None,
     reason="KEEPWELL_EVAL_DATA names no folder with hillstrom.parquet",
 )
 
@@ -100,22 +97,17 @@ def test_few_customers_are_refused() -> None:
 
 
 @needs_hillstrom
-def test_the_published_visits_come_out() -> None:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(HILLSTROM)
-    segment = np.asarray(table["segment"].to_numpy(), dtype=str)
-    visit = np.asarray(table["visit"].to_numpy(), dtype=np.float64)
-    for arm, rate in PUBLISHED.items():
-        assert round(float(visit[segment == arm].mean()), 3) == rate
-    for arm in ("Mens E-Mail", "Womens E-Mail"):
-        rows = np.isin(segment, [arm, "No E-Mail"])
-        with_it, without = clustered.difference(
-            visit[rows], segment[rows] == arm, np.arange(rows.sum())
-        )
-        lift = (with_it - without).interval()
-        assert lift.value == pytest.approx(PUBLISHED[arm] - PUBLISHED["No E-Mail"], abs=0.001)
-        assert lift.high - lift.low == pytest.approx(0.0134, abs=0.001)
+def test_the_published_visits_come_out_and_the_uplift_model_tells_its_qini() -> None:
+    file = hillstrom.path()
+    assert file is not None
+    arms = hillstrom.measure(file)
+    for arm in arms:
+        assert round(arm.visited, 3) == hillstrom.PUBLISHED[arm.name]
+        assert round(arm.visited_without, 3) == hillstrom.PUBLISHED_NONE
+        assert arm.lift.value == pytest.approx(arm.visited - arm.visited_without)
+        assert arm.lift.high - arm.lift.low == pytest.approx(0.0134, abs=0.001)
+        assert arm.lift.low > 0.0
+        assert arm.qini.low < arm.qini.value < arm.qini.high
 
 
 def test_decisions_tell_whom_an_action_changes() -> None:
