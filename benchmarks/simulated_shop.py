@@ -150,10 +150,9 @@ def _share_named(
         return float("nan")
     named = 0
     for row in rows:
-        found, _ = scorer.explain_row(
+        found = scorer.explain_row(
             test.X[row],
             scores.contributions[row],
-            BANDS[scores.band[row]],
             max_reasons=3,
             language="en",
         )

@@ -8,16 +8,18 @@ from numpy.typing import NDArray
 
 from churn.columns import Raw
 from churn.errors import RequestError
-from churn.events import Event, EventLog, Feed, customer_log
+from churn.events import KIND_CODES, Event, EventLog, Feed, Kind, customer_log
 from churn.features import FEATURES, POSITION, FeatureSettings, features
 from churn.history import History
 from churn.inputs import Inputs
 from churn.manifest import Manifest
+from churn.policy.contacts import Contact
 from churn.reasons import Direction
 from churn.schema import Schema
 from churn.words import Language
 
 _SILENCE = POSITION["days_since_last_purchase"]
+_CONTACT = KIND_CODES[Kind.CONTACT]
 
 
 class CustomerRow(NamedTuple):
@@ -39,6 +41,10 @@ class CustomerRow(NamedTuple):
         What the caller should know of the request.
     missing : tuple of str
         Columns that were expected and are not known.
+    channels : frozenset of str or None
+        The channels that the customer allows; None where nobody was asked: all.
+    contacts : tuple of Contact
+        What was delivered to the customer so far.
     """
 
     customer_id: str
@@ -50,6 +56,8 @@ class CustomerRow(NamedTuple):
     language: Language
     warnings: tuple[str, ...]
     missing: tuple[str, ...]
+    channels: frozenset[str] | None = None
+    contacts: tuple[Contact, ...] = ()
 
 
 class Rows:
@@ -85,6 +93,7 @@ class Rows:
         max_reasons: int = 3,
         direction: Direction = "raises",
         language: Language = "en",
+        channels: frozenset[str] | None = None,
     ) -> CustomerRow:
         """Make one customer's row from the history in the observation window.
 
@@ -98,7 +107,7 @@ class Rows:
             Microseconds since 1970-01-01 UTC.
         own : mapping of str to float, str or None, optional
             The columns that no event tells: those of the user's own.
-        feeds, max_reasons, direction, language
+        feeds, max_reasons, direction, language, channels
             As in `CustomerRow`.
 
         Raises
@@ -108,7 +117,7 @@ class Rows:
             or the model reads no events.
         """
         log = customer_log(customer_id, events)
-        return self._of_log(log, as_of, own, feeds, max_reasons, direction, language)
+        return self._of_log(log, as_of, own, feeds, max_reasons, direction, language, channels)
 
     def of_history(
         self,
@@ -121,6 +130,7 @@ class Rows:
         max_reasons: int = 3,
         direction: Direction = "raises",
         language: Language = "en",
+        channels: frozenset[str] | None = None,
     ) -> CustomerRow:
         """Make one customer's row from stored events: the row that sending them would make.
 
@@ -130,7 +140,7 @@ class Rows:
             The customer's.
         upto : int, optional
             Number of the last write to be seen.
-        customer_id, as_of, feeds, max_reasons, direction, language
+        customer_id, as_of, feeds, max_reasons, direction, language, channels
             As in `of_events`.
 
         Raises
@@ -139,7 +149,7 @@ class Rows:
             The model reads no events.
         """
         log = history.log(customer_id, upto)
-        return self._of_log(log, as_of, None, feeds, max_reasons, direction, language)
+        return self._of_log(log, as_of, None, feeds, max_reasons, direction, language, channels)
 
     def _of_log(
         self,
@@ -150,6 +160,7 @@ class Rows:
         max_reasons: int,
         direction: Direction,
         language: Language,
+        channels: frozenset[str] | None,
     ) -> CustomerRow:
         if not self._schema.loop:
             raise RequestError(
@@ -187,6 +198,8 @@ class Rows:
             language,
             warnings,
             missing,
+            channels,
+            _contacts(log, as_of),
         )
 
     def of_features(
@@ -199,6 +212,7 @@ class Rows:
         max_reasons: int = 3,
         direction: Direction = "raises",
         language: Language = "en",
+        channels: frozenset[str] | None = None,
     ) -> CustomerRow:
         """Make one customer's row from features that the caller computed.
 
@@ -216,8 +230,9 @@ class Rows:
         if too_few and self._schema.loop:
             numbers[_SILENCE] = np.nan  # too little to say anything
         return CustomerRow(
-            customer_id, numbers, as_of, feeds, max_reasons, direction, language, warnings, missing
-        )
+            customer_id, numbers, as_of, feeds, max_reasons, direction, language, warnings,
+            missing, channels,
+        )  # fmt: skip
 
     def warnings(
         self,
@@ -259,3 +274,11 @@ class Rows:
 
 def _missing(names: Sequence[str]) -> tuple[str, ...]:
     return (f"missing features: {', '.join(names)}",) if names else ()
+
+
+def _contacts(log: EventLog, as_of: int) -> tuple[Contact, ...]:
+    """What the events tell of deliveries: when, and no more."""
+    if _CONTACT not in log.kind.tobytes():  # as nearly always: a search in bytes
+        return ()
+    known = (log.kind == _CONTACT) & (log.time < as_of) & (log.known_at < as_of)
+    return tuple([Contact(at) for at in log.time[known].tolist()])

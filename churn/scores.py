@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from churn.actions import Action
+from churn.policy.action import Action
 from churn.reasons import Reason
 
 STATUSES = ("scored", "lapsed", "insufficient_history")
@@ -75,6 +75,7 @@ class CustomerScore(NamedTuple):
     reasons: tuple[Reason, ...]
     action: Action | None
     model_version: str
+    policy_version: str
     as_of: int
     warnings: tuple[str, ...]
     features_missing: tuple[str, ...]

@@ -6,15 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from churn.actions import Action, suggest
 from churn.bundle import Bundle
 from churn.columns import UNSEEN, Raw
-from churn.compiled import Floats
+from churn.compiled import Floats, Integers
 from churn.events import MICROSECONDS_PER_DAY, Event, Feed
 from churn.features import absent_features, mask_absent_feeds
-from churn.matrix import SCORED, SILENCE, MatrixScorer, any_outside
+from churn.matrix import LAPSED, SCORED, SILENCE, MatrixScorer, any_outside
 from churn.one_row import RowNumbers, RowScorer
+from churn.policy.action import Action
+from churn.policy.advise import Advisor, Known
+from churn.policy.advise_many import ManyActions, advise_many
+from churn.policy.contacts import RecentContacts
+from churn.policy.crowd import NO_CATEGORIES, Crowd
+from churn.policy.default import default_policy
+from churn.policy.policy import Policy
+from churn.policy.situation import MOST_REASONS
 from churn.reasons import Direction, Reason, reasons
+from churn.reasons_by_column import Columns
 from churn.rows import CustomerRow, Rows
 from churn.scores import BANDS, STATUSES, UNKNOWN, CustomerScore, MatrixScores, NextPurchase
 from churn.words import Language
@@ -24,7 +32,6 @@ __all__ = ["BANDS", "STATUSES", "CustomerRow", "CustomerScore", "MatrixScores", 
 NEXT_PURCHASE_COVERAGE = 0.8
 _TAIL = (1.0 - NEXT_PURCHASE_COVERAGE) / 2.0
 _SILENT = (0.5, 1.0 - _TAIL, _TAIL)
-_REASONS_FOR_ACTION = 3
 _NONE = np.empty(0, dtype=np.int64)
 
 
@@ -35,17 +42,25 @@ class Scorer(MatrixScorer):
     ----------
     bundle : Bundle
         A verified model.
+    policy : Policy, optional
+        What may be done about customers; by default the one that comes with the package.
 
     Attributes
     ----------
     rows : Rows
         Makes the rows that `score_rows` takes.
+    policy : Policy
+        Whose actions are suggested.
+    advisor : Advisor
+        Suggests them.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, policy: Policy | None = None) -> None:
         super().__init__(bundle)
         names = self.schema.names
         self.rows = Rows(self.schema, bundle.manifest)
+        self.policy = default_policy() if policy is None else policy
+        self.advisor = Advisor(self.policy, self.schema, bundle.manifest)
         references = {entry.name: entry.reference for entry in bundle.manifest.features}
         self._low = np.array([_or_nan(references, name, "minimum") for name in names])
         self._high = np.array([_or_nan(references, name, "maximum") for name in names])
@@ -54,6 +69,18 @@ class Scorer(MatrixScorer):
         if RowScorer.is_for(bundle):
             self._one = RowScorer(bundle, _SILENT)
         self._shown = tuple((at, int(curve.days[at])) for at in curve.shown)
+        self._open_complaints = self.schema.position.get("open_complaints", -1)
+        self._channels = frozenset(action.channel for action in self.policy.actions.values())
+
+    def channel_warnings(self, channels: frozenset[str] | None) -> tuple[str, ...]:
+        """What should be known of the channels that a customer is said to allow."""
+        if channels is None or channels <= self._channels:
+            return ()
+        return ("channels of no action change nothing; GET /v1/actions has those of all",)
+
+    def with_policy(self, policy: Policy) -> "Scorer":
+        """The same model with another policy."""
+        return self if policy is self.policy else Scorer(self.bundle, policy)
 
     def score_events(
         self, customer_id: str, events: Sequence[Event], as_of: int, **how: Any
@@ -94,6 +121,7 @@ class Scorer(MatrixScorer):
             reasons=(),
             action=None,
             model_version=self.bundle.version,
+            policy_version=self.policy.version,
             as_of=as_of,
             warnings=(),
             features_missing=(),
@@ -117,45 +145,123 @@ class Scorer(MatrixScorer):
         counts = np.count_nonzero((X < self._low) | (X > self._high), axis=0).tolist()
         return {name: n for name, n in zip(self.schema.names, counts, strict=True) if n}
 
+    def advise_matrix(
+        self,
+        X: Floats,
+        scores: MatrixScores,
+        main_families: Integers,
+        earliest: Floats,
+        customer_id: Sequence[str],
+        as_of: Integers,
+        *,
+        channels: Sequence[frozenset[str] | None] | None = None,
+        contacts: RecentContacts | None = None,
+    ) -> ManyActions:
+        """Suggest what to do about n scored customers: what each would be told alone.
+
+        Parameters
+        ----------
+        X : ndarray of float64, shape (n, n_inputs)
+            Input columns.
+        scores : MatrixScores
+            What `score_matrix` gave for them.
+        main_families : ndarray of int64, shape (n, 3)
+            As in `churn.reasons_by_column.ManyReasons`.
+        earliest : ndarray of float64, shape (n,)
+            The second column of `days_until_purchase`.
+        customer_id : sequence of str, length n
+            Identifiers.
+        as_of : ndarray of int64, shape (n,)
+            Microseconds since 1970-01-01 UTC.
+        channels, contacts
+            As in `churn.policy.crowd.Crowd`.
+        """
+        n = len(X)
+        crowd = Crowd(
+            customer_id=customer_id,
+            as_of=as_of,
+            columns=Columns(X, self.schema.position),
+            probability=scores.probability,
+            earliest=earliest,
+            band=scores.band,
+            is_lapsed=scores.status == LAPSED,
+            families=self.schema.families,
+            main=main_families,
+            value=np.full(n, np.nan),
+            segment=np.full(n, -1, dtype=np.int8),
+            categories=NO_CATEGORIES,
+            category=np.zeros(n, dtype=np.int64),
+            channels=channels,
+            contacts=contacts,
+        )
+        return advise_many(self.advisor, crowd)
+
     def explain_row(
         self,
         row: Floats,
         contributions: Floats,
-        band: str,
         *,
         max_reasons: int,
         language: Language,
         direction: Direction = "raises",
-    ) -> tuple[tuple[Reason, ...], Action]:
-        """Reasons and a suggestion for one scored row of input columns."""
+    ) -> tuple[Reason, ...]:
+        """Reasons for one scored row of input columns."""
         named = dict(zip(self.schema.names, row.tolist(), strict=True))
-        return self._explain(named, contributions.tolist(), band, max_reasons, direction, language)
+        return self._reasons(named, contributions.tolist(), max_reasons, direction, language)
 
-    def _explain(
+    def _reasons(
         self,
         named: Mapping[str, float],
         contributions: Sequence[float],
-        band: str,
-        max_reasons: int,
+        most: int,
         direction: Direction,
         language: Language,
-    ) -> tuple[tuple[Reason, ...], Action]:
-        def found(most: int, direction: Direction) -> tuple[Reason, ...]:
-            return reasons(
-                named,
-                contributions,
-                schema=self.schema,
-                max_reasons=most,
-                direction=direction,
-                language=language,
-                currency=self.bundle.manifest.currency,
-            )
+    ) -> tuple[Reason, ...]:
+        return reasons(
+            named,
+            contributions,
+            schema=self.schema,
+            max_reasons=most,
+            direction=direction,
+            language=language,
+            currency=self.bundle.manifest.currency,
+        )
 
-        # The suggestion looks at the three main causes however few the caller wants to read.
-        raising = found(max(max_reasons, _REASONS_FOR_ACTION), "raises")
-        action = suggest(named, band, raising[:_REASONS_FOR_ACTION], language)
-        shown = raising if direction == "raises" else found(max_reasons, direction)
-        return shown[:max_reasons], action
+    def _explain(
+        self, row: CustomerRow, named: Mapping[str, float], contributions: Sequence[float]
+    ) -> tuple[tuple[Reason, ...], tuple[Reason, ...]]:
+        """The reasons that are shown, and those that raise the risk, for the suggestion."""
+        # The suggestion looks at the main causes however few the caller wants to read.
+        most = max(row.max_reasons, MOST_REASONS)
+        raising = self._reasons(named, contributions, most, "raises", row.language)
+        shown = raising
+        if row.direction != "raises":
+            shown = self._reasons(
+                named, contributions, row.max_reasons, row.direction, row.language
+            )
+        return shown[: row.max_reasons], raising
+
+    def _advised(
+        self,
+        row: CustomerRow,
+        named: Mapping[str, float],
+        raising: Sequence[Reason],
+        probability: float | None,
+        band: str | None,
+        earliest: float,
+    ) -> Action:
+        known = Known(
+            customer_id=row.customer_id,
+            as_of=row.as_of,
+            row=named,
+            probability=probability,
+            band=band,
+            earliest=earliest,
+            reasons=raising,
+            channels=row.channels,
+            contacts=row.contacts,
+        )
+        return self.advisor.advise(known, row.language)
 
     def _alone(self, row: CustomerRow) -> CustomerScore:
         """Score one row, as `_block` would."""
@@ -225,21 +331,22 @@ class Scorer(MatrixScorer):
         unseen: tuple[str, ...] = ()
         if self.schema.coded:
             unseen = tuple(names[code] for code in self.schema.coded if numbers[code] == UNSEEN)
-        warnings = row.warnings
+        warnings = row.warnings + self.channel_warnings(row.channels)
         if unseen:
             warnings += (f"categories not seen in training: {', '.join(unseen)}",)
         why: tuple[Reason, ...] = ()
         action = None
         is_scored = status == SCORED
         if is_scored:
-            why, action = self._explain(
-                dict(zip(names, numbers, strict=True)),
-                found.contributions,
-                BANDS[band],
-                row.max_reasons,
-                row.direction,
-                row.language,
+            named = dict(zip(names, numbers, strict=True))
+            why, raising = self._explain(row, named, found.contributions)
+            action = self._advised(
+                row, named, raising, found.probability, BANDS[band], found.until[1]
             )
+        elif status == LAPSED and numbers[self._open_complaints] > 0.0:
+            # A complaint is answered whoever made it; the rest is win-back, another track.
+            named = dict(zip(names, numbers, strict=True))
+            action = self._advised(row, named, (), None, None, math.nan)
         low, high = found.interval
         curve = found.curve
         return CustomerScore(
@@ -254,6 +361,7 @@ class Scorer(MatrixScorer):
             reasons=why,
             action=action,
             model_version=self.bundle.version,
+            policy_version=self.policy.version,
             as_of=row.as_of,
             warnings=warnings,
             features_missing=row.missing,

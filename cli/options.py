@@ -17,6 +17,15 @@ AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
 ]
 
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy",
+        envvar="KEEPWELL_POLICY_FILE",
+        help="A policy.toml; by default what comes with Keepwell.",
+    ),
+]
+
 DEFAULT_CONFIG = Path("keepwell.toml")
 DEFAULT_MODELS = Path("models")
 

@@ -10,7 +10,15 @@ from typing import Annotated
 import typer
 
 from cli.extras import training_extra
-from cli.options import DEFAULT_CONFIG, DEFAULT_MODELS, AsJson, ConfigFile, ModelsDir, instant
+from cli.options import (
+    DEFAULT_CONFIG,
+    DEFAULT_MODELS,
+    AsJson,
+    ConfigFile,
+    ModelsDir,
+    PolicyFile,
+    instant,
+)
 from cli.output import print_json, say
 from cli.progress import progress
 
@@ -40,6 +48,7 @@ def score(
     ] = None,
     reasons: Annotated[int, typer.Option(min=0, max=8, help="Reasons per customer.")] = 3,
     language: Annotated[Language, typer.Option(help="Of the reasons' texts.")] = Language.EN,
+    policy: PolicyFile = None,
     models_dir: ModelsDir = DEFAULT_MODELS,
     as_json: AsJson = False,
 ) -> None:
@@ -52,6 +61,8 @@ def score(
         from training.settings import read
         from training.table.config import TableConfig
         from training.table.score import score as score_table
+    from service.policies import read as read_policy
+
     settings = read(config)
     zone: tzinfo = UTC
     score_everybody: Callable[..., BulkResult]
@@ -69,6 +80,7 @@ def score(
             now=datetime.now(UTC),
             reasons=reasons,
             language=language.value,
+            policy=None if policy is None else read_policy(policy),
             progress=listener,
         )
     if as_json:

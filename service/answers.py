@@ -7,7 +7,9 @@ from typing import Any
 import orjson
 
 from churn.errors import RequestError
+from churn.events import MICROSECONDS_PER_DAY
 from churn.history import History
+from churn.policy.action import Action
 from churn.rows import Rows
 from churn.scoring import CustomerRow, CustomerScore
 from service import instants
@@ -19,6 +21,7 @@ from service.quick import Checked
 
 MODE_SINGLE = "single"
 MODE_BATCH = "batch"
+_LABEL = {False: "false", True: "true"}
 
 
 class Scoring:
@@ -92,6 +95,7 @@ class Scoring:
             max_reasons=request.max_reasons,
             direction=request.direction,
             language=request.language,
+            channels=request.channels,
         )
         self.seconds += time.perf_counter() - started
         return row._replace(warnings=row.warnings + held.warnings) if held.warnings else row
@@ -126,7 +130,7 @@ class Scoring:
         for reason in score.reasons:
             metrics.reasons[reason.code].inc()
         if score.action is not None:
-            metrics.actions[score.action.code, "false"].inc()
+            metrics.actions[score.action.code, _LABEL[score.action.holdout]].inc()
         for name in score.features_missing:
             metrics.feature_missing[name].inc()
         for name in score.features_out_of_range:
@@ -168,6 +172,7 @@ def customer_row(rows: Rows, request: Checked, now: int, root: str = "") -> Cust
         "max_reasons": request.max_reasons,
         "direction": request.direction,
         "language": request.language,
+        "channels": request.channels,
     }
     try:
         if request.events is None:
@@ -201,10 +206,33 @@ def told(score: CustomerScore) -> dict[str, Any]:
         },
         # Their fields are the contract's, which the tests see to.
         "reasons": score.reasons,
-        "action": score.action,
+        "action": score.action and _suggested(score.action),
         "model_version": score.model_version,
+        "policy_version": score.policy_version,
         "as_of": instants.text(score.as_of),
         "warnings": score.warnings,
+    }
+
+
+def _suggested(action: Action) -> dict[str, Any]:
+    return {
+        "code": action.code,
+        "channel": action.channel,
+        "act_by": None
+        if action.act_by is None
+        else instants.date_text(action.act_by * MICROSECONDS_PER_DAY),
+        "expected_value": action.expected_value,
+        "lower_bound": action.lower_bound,
+        "cost": action.cost,
+        "why": action.why,
+        "alternatives": [
+            {"code": code, "expected_value": value, "lower_bound": bound, "cost": cost}
+            for code, value, bound, cost in action.alternatives
+        ],
+        "holdout": action.holdout,
+        "explored": action.explored,
+        "propensity": action.propensity,
+        "situation": action.situation,
     }
 
 

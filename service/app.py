@@ -34,6 +34,7 @@ from service.jobs.job import Limits
 from service.jobs.taking_out import TakingOut
 from service.metrics import Metrics
 from service.models import Loaded, ModelHolder
+from service.policies import PolicyHolder
 from service.problems import (
     INVALID_FIELD,
     METHOD_NOT_ALLOWED,
@@ -77,10 +78,13 @@ def create_app(
     ------
     BadStoreUrl
         The store's URL can never work.
+    PolicyError
+        The policy file cannot be read, or cannot work.
     """
     settings = settings or Settings()
     metrics = Metrics()
-    holder = ModelHolder(settings.models_dir, metrics, load)
+    policies = PolicyHolder(settings.policy_file, metrics)
+    holder = ModelHolder(settings.models_dir, metrics, load, policies)
     worker = ThreadPoolExecutor(1, thread_name_prefix="keepwell-worker")
     writer = ThreadPoolExecutor(1, thread_name_prefix="keepwell-writer")
     clearing = ThreadPoolExecutor(1, thread_name_prefix="keepwell-clearing")

@@ -15,7 +15,12 @@ from churn.columns import Column
 from churn.events import LARGEST_NUMBER
 from service import instants
 from service.problems import invalid_field
-from service.schemas import LONGEST_IDENTIFIER, LONGEST_LABEL, NO_CONTROL_CHARACTERS
+from service.schemas import (
+    LONGEST_IDENTIFIER,
+    LONGEST_LABEL,
+    MOST_CHANNELS,
+    NO_CONTROL_CHARACTERS,
+)
 
 _CONTROL = re.compile(NO_CONTROL_CHARACTERS)
 
@@ -25,6 +30,12 @@ def is_text(kind: Any) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def is_texts(kind: Any) -> bool:
+    """Whether a type is of lists of strings."""
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return bool(is_list and (is_text(kind.value_type) or pa.types.is_string_view(kind.value_type)))
 
 
 def _coded(name: str, column: Any, longest: int) -> tuple[list[str], NDArray[np.int64]]:
@@ -144,3 +155,37 @@ def numbers_of(name: str, column: Any, may_be_negative: bool) -> NDArray[np.floa
                 f"Column `{name}`, row {rows[0]}: {sentence}", f"/{name}/{rows[0]}", code
             )
     return np.where(known, numbers, np.nan)
+
+
+def channels_of(name: str, column: Any) -> list[frozenset[str] | None]:
+    """The channels that each customer allows; None where nobody was asked.
+
+    Raises
+    ------
+    Problem
+        A list is too long, or a name in it is missing, empty, too long or holds control
+        characters.
+    """
+    checked: dict[tuple[str | None, ...], frozenset[str]] = {}
+    out: list[frozenset[str] | None] = []
+    for row, given in enumerate(column.to_pylist()):
+        if given is None:
+            out.append(None)
+            continue
+        names = tuple(given)
+        if names not in checked:
+            checked[names] = _channels(name, row, names)
+        out.append(checked[names])
+    return out
+
+
+def _channels(column: str, row: int, names: tuple[str | None, ...]) -> frozenset[str]:
+    fault: tuple[str, str] | None = None
+    if len(names) > MOST_CHANNELS:
+        fault = "too_many", f"must have at most {MOST_CHANNELS} items."
+    for name in names:
+        fault = fault or _text_fault(name, LONGEST_LABEL)
+    if fault is not None:
+        code, sentence = fault
+        raise invalid_field(f"Column `{column}`, row {row}: {sentence}", f"/{column}/{row}", code)
+    return frozenset(name for name in names if name is not None)

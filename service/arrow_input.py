@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from churn.events import Feed
 from churn.inputs import Input, Inputs
 from churn.reasons import MAX_REASONS
-from service.arrow_columns import codes_of, identifiers, instants_of, is_text, numbers_of
+from service.arrow_columns import (
+    channels_of,
+    codes_of,
+    identifiers,
+    instants_of,
+    is_text,
+    is_texts,
+    numbers_of,
+)
 from service.arrow_messages import RECORDS, SCHEMA, BadStream, Message, messages
 from service.columns import Told
 from service.problems import MALFORMED_ARROW, FieldError, Problem, invalid_field
@@ -25,19 +33,21 @@ from service.validation import check_count, nearest
 OPTIONS = "keepwell."
 """What a key of the schema's metadata begins with, if it is for us."""
 
-_CUSTOMER, _AS_OF = "customer_id", "as_of"
+_CUSTOMER, _AS_OF, _CHANNELS = "customer_id", "as_of", "channels"
 
 
 class Columns(NamedTuple):
     """The checked content of a stream of n customers.
 
-    `as_of` has microseconds since 1970-01-01 UTC, `numbers` the model's input columns.
+    `as_of` has microseconds since 1970-01-01 UTC, `numbers` the model's input columns, `channels`
+    what each customer allows, if anybody was asked.
     """
 
     customer_id: list[str]
     as_of: NDArray[np.int64]
     numbers: NDArray[np.float64]
     told: Told
+    channels: list[frozenset[str] | None] | None
 
 
 def read(stream: bytes, inputs: Inputs, *, now: int, most: int) -> Columns:
@@ -75,18 +85,21 @@ def read(stream: bytes, inputs: Inputs, *, now: int, most: int) -> Columns:
         raise _malformed() from None
     assert len(table) == sum(message.rows for message in described if message.kind == RECORDS)
     customer_id: list[str] = []
+    channels: list[frozenset[str] | None] | None = None
     as_of = np.full(len(table), now, dtype=np.int64)
     numbers = np.full((len(table), len(inputs.schema)), np.nan)
     for (name, found), column in zip(wanted, columns, strict=True):
         if name == _CUSTOMER:
             customer_id = identifiers(_CUSTOMER, column)
+        elif name == _CHANNELS:
+            channels = channels_of(_CHANNELS, column)
         elif found is None:
             as_of = instants_of(_AS_OF, column, now)
         elif found.own is not None and found.is_text:
             numbers[:, found.at] = codes_of(name, found.own, column)
         else:
             numbers[:, found.at] = numbers_of(name, column, found.may_be_negative)
-    return Columns(customer_id, as_of, numbers, _told(schema.metadata or {}))
+    return Columns(customer_id, as_of, numbers, _told(schema.metadata or {}), channels)
 
 
 def _frames(stream: bytes, most: int) -> list[Message]:
@@ -134,6 +147,13 @@ def _wanted(schema: Any, inputs: Inputs) -> list[tuple[str, Input | None]]:
                     "timestamp[us, tz=UTC].",
                     f"/{name}",
                     "no_offset",
+                )
+        elif name == _CHANNELS:
+            if not is_texts(kind):
+                raise invalid_field(
+                    f"Column `{name}` must hold lists of strings, null where nobody was asked.",
+                    f"/{name}",
+                    "not_an_array",
                 )
         elif name == _CUSTOMER or (found is not None and found.is_text):
             if not is_text(kind):

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from churn.actions import CATALOGUE
 from churn.compiled import Booleans, Floats, Integers
 from churn.events import MICROSECONDS_PER_DAY
+from churn.policy.advise_many import NO_DATE, ManyActions
+from churn.policy.policy import SITUATIONS
 from churn.reasons_by_column import ManyReasons
 from churn.scores import BANDS, STATUSES
 from churn.scoring import Scorer
@@ -35,7 +36,20 @@ _REASON = pa.struct(
         ("text", pa.string()),
     ]
 )
-_ACTION = pa.struct([("code", pa.string()), ("channel", pa.string())])
+_ACTION = pa.struct(
+    [
+        ("code", pa.string()),
+        ("channel", pa.string()),
+        ("act_by", pa.date32()),
+        ("expected_value", pa.float64()),
+        ("lower_bound", pa.float64()),
+        ("cost", pa.float64()),
+        ("holdout", pa.bool_()),
+        ("explored", pa.bool_()),
+        ("propensity", pa.float64()),
+        ("situation", pa.string()),
+    ]
+)
 
 SCHEMA = pa.schema(
     [
@@ -106,7 +120,7 @@ def columns_of(
         _reasons(answers.reasons, scorer.schema.families),
         _action(answers.action),
         pa.array(as_of, pa.timestamp("us", tz="UTC")),
-        _warnings(answers.unseen, warnings),
+        _warnings(answers, warnings),
     ]
 
 
@@ -188,16 +202,34 @@ def _categories(many: ManyReasons, codes: Floats, is_named: Booleans) -> Any:
     return pa.array(names, pa.string())
 
 
-def _action(codes: Any) -> Any:
-    known = [*CATALOGUE, None]
-    position = {code: at for at, code in enumerate(known)}
-    at = np.array([position[code] for code in codes.tolist()], dtype=np.int64)
-    channels = [*(entry.channel for entry in CATALOGUE.values()), None]
-    return _struct(_ACTION, [_texts(known, at), _texts(channels, at)], at == len(CATALOGUE))
+def _action(many: ManyActions) -> Any:
+    none = many.code < 0
+    code = np.maximum(many.code, 0)
+    situation = np.maximum(many.situation, 0).astype(np.int64)
+    undated = many.act_by == NO_DATE
+    act_by = pa.array(np.where(undated, 0, many.act_by).astype(np.int32), mask=undated)
+    return _struct(
+        _ACTION,
+        [
+            _texts(many.codes, code),
+            _texts(many.channels, code),
+            act_by.cast(pa.date32()),
+            pa.array(many.expected_value, mask=np.isnan(many.expected_value)),
+            pa.array(many.lower_bound, mask=np.isnan(many.lower_bound)),
+            many.cost,
+            many.holdout,
+            many.explored,
+            many.propensity,
+            _texts(SITUATIONS, situation),
+        ],
+        none,
+    )
 
 
-def _warnings(unseen: dict[str, Booleans], known: Sequence[Sequence[str]]) -> Any:
-    lists = [list(row) for row in known]
+def _warnings(answers: Answers, known: Sequence[Sequence[str]]) -> Any:
+    unseen, lists = answers.unseen, [list(row) for row in known]
+    for known_of_row, more in zip(lists, answers.warned or (), strict=False):
+        known_of_row += more
     if any(rows.any() for rows in unseen.values()):
         for row in np.flatnonzero(np.any(list(unseen.values()), axis=0)).tolist():
             names = [name for name, rows in unseen.items() if rows[row]]

@@ -222,10 +222,15 @@ class Rows:
         scorer = self.loaded.scorer
         most = self._state.settings.max_batch_customers
         sent = arrow_input.read(raw, scorer.rows.inputs, now=self._scoring.now, most=most)
+        customers = columns.Customers(sent.customer_id, sent.as_of, sent.channels)
         answers = columns.timed_score(
-            self._state.metrics, scorer, sent.numbers, sent.as_of, sent.told
+            self._state.metrics, scorer, customers, sent.numbers, sent.told
         )
-        metadata = {"model_version": self.loaded.version, "request_id": self._request_id}
+        metadata = {
+            "model_version": self.loaded.version,
+            "policy_version": scorer.policy.version,
+            "request_id": self._request_id,
+        }
         content: bytes = arrow_output.write(scorer, sent.customer_id, sent.as_of, answers, metadata)
         return content
 

@@ -1,18 +1,19 @@
 """Many customers scored by column: the same answers as row by row, at a third of the cost."""
 
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from churn.actions import suggest_codes
 from churn.columns import UNSEEN
 from churn.compiled import Booleans, Floats, Integers
 from churn.events import MICROSECONDS_PER_DAY, Feed
 from churn.features import mask_absent_feeds
+from churn.policy.advise_many import ManyActions
+from churn.policy.contacts import RecentContacts
 from churn.reasons import Direction
-from churn.reasons_by_column import Columns, ManyReasons, many_reasons
+from churn.reasons_by_column import ManyReasons, many_reasons
 from churn.scores import STATUSES, MatrixScores
 from churn.scoring import Scorer
 from churn.words import Language
@@ -29,28 +30,51 @@ class Told(NamedTuple):
     feeds: frozenset[Feed] | None
 
 
+class Customers(NamedTuple):
+    """Who is scored, as of when, and what is known of each beside the numbers.
+
+    Attributes
+    ----------
+    customer_id : sequence of str, length n
+        Opaque identifiers.
+    as_of : ndarray of int64, shape (n,)
+        Microseconds since 1970-01-01 UTC.
+    channels : sequence of frozenset of str or None, length n, or None
+        The channels that each allows; None where nobody was asked.
+    contacts : RecentContacts or None
+        What was delivered to each lately; None where nothing is known of that.
+    """
+
+    customer_id: Sequence[str]
+    as_of: Integers
+    channels: Sequence[frozenset[str] | None] | None = None
+    contacts: RecentContacts | None = None
+
+
 class Answers(NamedTuple):
     """Scores of n customers.
 
     `numbers` has what the model read; `next_purchase` instants in microseconds since 1970 UTC,
     shape (n, 3): median, earliest, latest, NaN where there is none; `unseen` which rows have a
-    category that training did not meet, by name of the column.
+    category that training did not meet, by name of the column; `warned` what there is to be said of
+    each customer's channels, None where nothing is.
     """
 
     scores: MatrixScores
     numbers: Floats
     reasons: ManyReasons
-    action: NDArray[np.object_]
+    action: ManyActions
     next_purchase: Floats
     unseen: dict[str, Booleans]
+    warned: list[tuple[str, ...]] | None
 
 
-def score(scorer: Scorer, numbers: Floats, as_of: Integers, told: Told) -> Answers:
+def score(scorer: Scorer, customers: Customers, numbers: Floats, told: Told) -> Answers:
     """Score checked input columns, shape (n, n_inputs), as `Scorer.score_rows` does their rows."""
-    return score_settled(scorer, scorer.rows.settled(numbers), as_of, told)
+    return score_settled(scorer, customers, scorer.rows.settled(numbers), told)
 
 
-def score_settled(scorer: Scorer, X: Floats, as_of: Integers, told: Told) -> Answers:
+def score_settled(scorer: Scorer, customers: Customers, X: Floats, told: Told) -> Answers:
     """Score the numbers of rows that `Scorer.rows` made; they are written to."""
     if told.feeds is not None:
         mask_absent_feeds(X, told.feeds)
@@ -67,13 +91,25 @@ def score_settled(scorer: Scorer, X: Floats, as_of: Integers, told: Told) -> Ans
         currency=manifest.currency,
         direction=told.direction,
     )
-    action = suggest_codes(
-        Columns(X, schema.position), scores.band, schema.families, why.main_families
+    days = scorer.days_until_purchase(scores.curve)
+    action = scorer.advise_matrix(
+        X,
+        scores,
+        why.main_families,
+        days[:, 1],
+        customers.customer_id,
+        customers.as_of,
+        channels=customers.channels,
+        contacts=customers.contacts,
     )
-    start = (as_of + manifest.lead_time_days * MICROSECONDS_PER_DAY).astype(np.float64)
-    until = np.trunc(scorer.days_until_purchase(scores.curve) * MICROSECONDS_PER_DAY)
+    lead = manifest.lead_time_days * MICROSECONDS_PER_DAY
+    start = (customers.as_of + lead).astype(np.float64)
+    until = np.trunc(days * MICROSECONDS_PER_DAY)
     unseen = {schema.names[at]: X[:, at] == UNSEEN for at in scorer.schema.coded}
-    return Answers(scores, X, why, action, start[:, None] + until, unseen)
+    warned = None
+    if customers.channels is not None:
+        warned = [scorer.channel_warnings(channels) for channels in customers.channels]
+    return Answers(scores, X, why, action, start[:, None] + until, unseen, warned)
 
 
 def count(
@@ -91,9 +127,11 @@ def count(
     for at, n in enumerate(np.bincount(answers.reasons.clue, minlength=len(clues)).tolist()):
         if n:
             metrics.reasons[clues[at].code].inc(n)
-    suggested = [code for code in answers.action.tolist() if code is not None]
-    for code in set(suggested):
-        metrics.actions[code, "false"].inc(suggested.count(code))
+    for withheld, label in ((False, "false"), (True, "true")):
+        suggested = answers.action.code[answers.action.holdout == withheld]
+        for at, n in enumerate(np.bincount(suggested[suggested >= 0]).tolist()):
+            if n:
+                metrics.actions[answers.action.codes[at], label].inc(n)
     for name, n in scorer.rows.inputs.missing_counts(numbers, told.feeds).items():
         metrics.feature_missing[name].inc(n)
     for name, n in scorer.outside(answers.numbers).items():
@@ -106,10 +144,10 @@ def count(
 
 
 def timed_score(
-    metrics: Metrics, scorer: Scorer, numbers: Floats, as_of: Integers, told: Told
+    metrics: Metrics, scorer: Scorer, customers: Customers, numbers: Floats, told: Told
 ) -> Answers:
     """Score and count."""
     started = time.perf_counter()
-    answers = score(scorer, numbers, as_of, told)
+    answers = score(scorer, customers, numbers, told)
     count(metrics, scorer, numbers, told, answers, time.perf_counter() - started)
     return answers

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 
-from churn import actions, reasons
+from churn import reasons
+from churn.policy.catalogue import catalogue
 from churn.schema import LOOP
 from churn.words import Language
 from service import contract
@@ -65,9 +66,12 @@ async def reason_catalogue(request: Request, language: LanguageQuery = "en") -> 
     summary="Every action that may be suggested",
     tags=["model"],
 )
-async def action_catalogue(language: LanguageQuery = "en") -> Response:
-    """Codes, channels and words."""
-    return _json({"language": language, "actions": actions.catalogue(language)})
+async def action_catalogue(request: Request, language: LanguageQuery = "en") -> Response:
+    """Codes, channels, words, costs and what each is believed to bring, as the policy has it."""
+    policy = state_of(request).models.policies.current
+    actions = catalogue(policy, language)
+    content = {"language": language, "policy_version": policy.version, "actions": actions}
+    return _json(content)
 
 
 @router.get(

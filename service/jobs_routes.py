@@ -112,6 +112,7 @@ async def submit_job(request: Request) -> Response:
     state = state_of(request)
     results_format = asked.results or input_format
     _check_installed({input_format, results_format})
+    loaded = state.loaded()
     job, is_new = await submit(
         state.jobs,
         Submission(
@@ -126,7 +127,8 @@ async def submit_job(request: Request) -> Response:
                 language=asked.language,
             ),
             key,
-            state.loaded().version,
+            loaded.version,
+            loaded.scorer.policy,
             state.settings.max_job_bytes,
         ),
     )

@@ -103,6 +103,7 @@ class Metrics:
             "model_loaded_timestamp_seconds", "When the model that serves was loaded."
         )
         self.model_reloads = counter("model_reloads", "Attempts to load a model.", "result")
+        self.policy_reloads = counter("policy_reloads", "Attempts to read the policy.", "result")
         self.feed_watermark_timestamp_seconds = gauge(
             "feed_watermark_timestamp_seconds", "When the newest stored event happened.", "feed"
         )

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,12 @@ import numpy as np
 from churn import bundle as bundles
 from churn.events import MICROSECONDS_PER_DAY, Event, Kind
 from churn.manifest import Manifest
+from churn.policy.policy import Policy
 from churn.registry import Registry
 from churn.scoring import CustomerRow, Scorer
 from service import logs
 from service.metrics import Metrics
+from service.policies import PolicyHolder
 
 RETRY_AFTER_POLLS = 15
 
@@ -36,6 +38,12 @@ class Loaded:
     manifest: Manifest
     feature_names: frozenset[str]
     scorer: Scorer
+
+    def with_policy(self, policy: Policy) -> "Loaded":
+        """The same model, with another policy for its suggestions."""
+        if policy is self.scorer.policy:
+            return self
+        return replace(self, scorer=self.scorer.with_policy(policy))
 
 
 def load(path: Path) -> Loaded:
@@ -76,6 +84,8 @@ class ModelHolder:
         Told of every attempt to load.
     load : callable, optional
         Makes a `Loaded` of a bundle's folder.
+    policies : PolicyHolder, optional
+        Whose policy every model serves with; by default the one that comes with the package.
 
     Attributes
     ----------
@@ -86,19 +96,27 @@ class ModelHolder:
     """
 
     def __init__(
-        self, models_dir: Path, metrics: Metrics, load: Callable[[Path], Loaded] = load
+        self,
+        models_dir: Path,
+        metrics: Metrics,
+        load: Callable[[Path], Loaded] = load,
+        policies: PolicyHolder | None = None,
     ) -> None:
         self.current: Loaded | None = None
         self.after_swap: Callable[[], object] = lambda: None
         self._registry = Registry(models_dir)
         self._metrics = metrics
         self._load = load
+        self.policies = policies or PolicyHolder(None, metrics)
         self._serving: str | None = None
         self._failed: str | None = None
         self._polls_to_skip = 0
 
     def refresh(self) -> None:
-        """Load the promoted version unless it serves already. Never raises."""
+        """Load the promoted version, and the policy, unless they serve already. Never raises."""
+        self.policies.refresh()
+        if self.current is not None:
+            self.current = self.current.with_policy(self.policies.current)
         version: str | None = None
         try:
             version = self._registry.current()
@@ -131,8 +149,9 @@ class ModelHolder:
         """
         serving = self.current
         if serving is not None and serving.version == version:
-            return serving
-        return self._load(self._registry.path(version))
+            return serving.with_policy(self.policies.current)
+        loaded = self._load(self._registry.path(version))
+        return loaded.with_policy(self.policies.current)
 
     def window_days(self) -> int | None:
         """For how long before `as_of` the model that serves reads events."""
@@ -145,7 +164,8 @@ class ModelHolder:
             await asyncio.sleep(seconds)
 
     def _swap(self, version: str, loaded: Loaded) -> None:
-        self.current, self._serving, self._failed = loaded, version, None
+        self.current = loaded.with_policy(self.policies.current)
+        self._serving, self._failed = version, None
         metrics = self._metrics
         metrics.model_reloads["ok"].inc()
         metrics.model_info.clear()

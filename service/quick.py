@@ -12,10 +12,17 @@ from churn.events import LARGEST_NUMBER, Event, Feed, Kind
 from churn.reasons import MAX_REASONS, Direction
 from churn.words import Language
 from service import instants, strict_json
-from service.schemas import DEFAULT_REASONS, LONGEST_IDENTIFIER, LONGEST_LABEL, MOST_FEEDS
+from service.schemas import (
+    DEFAULT_REASONS,
+    LONGEST_IDENTIFIER,
+    LONGEST_LABEL,
+    MOST_CHANNELS,
+    MOST_FEEDS,
+)
 
 MONEY_KINDS = frozenset({Kind.PURCHASE, Kind.RETURN, Kind.CANCELLATION})
 
+_MAY_BE_NULL = frozenset({"as_of", "events", "features", "feeds", "channels"})
 _KINDS = {kind.value: kind for kind in Kind}
 _FEEDS = {feed.value: feed for feed in Feed}
 _LANGUAGES: dict[str, Language] = {"en": "en", "ru": "ru"}
@@ -34,6 +41,7 @@ class Checked(NamedTuple):
     direction: Direction
     language: Language
     record: bool = False
+    channels: frozenset[str] | None = None
 
     @property
     def by_id(self) -> bool:
@@ -94,6 +102,7 @@ def _checked(value: Any) -> Checked:
     direction: Direction = "raises"
     language: Language = "en"
     record = False
+    channels: frozenset[str] | None = None
     for name, given in value.items():
         if name == "customer_id":
             continue
@@ -109,7 +118,7 @@ def _checked(value: Any) -> Checked:
             record = given
         elif name == "direction":
             direction = _DIRECTIONS[given]
-        elif given is None and name in ("as_of", "events", "features", "feeds"):
+        elif given is None and name in _MAY_BE_NULL:
             continue
         elif name == "events":
             if type(given) is not list:
@@ -123,11 +132,16 @@ def _checked(value: Any) -> Checked:
             if type(given) is not list or len(given) > MOST_FEEDS:
                 raise _Unsure
             feeds = frozenset([_FEEDS[feed] for feed in given])
+        elif name == "channels":
+            if type(given) is not list or len(given) > MOST_CHANNELS:
+                raise _Unsure
+            channels = frozenset([_text(channel, LONGEST_LABEL) for channel in given])
         else:
             raise _Unsure
     return Checked(
-        customer_id, as_of, events, features, feeds, max_reasons, direction, language, record
-    )
+        customer_id, as_of, events, features, feeds, max_reasons, direction, language, record,
+        channels,
+    )  # fmt: skip
 
 
 def _event(item: Any) -> Event:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from churn.manifest import FeatureEntry, Thresholds
+from churn.policy.policy import Situation
 from churn.reasons import Direction
 from churn.words import Language
 
@@ -44,12 +45,45 @@ class Reason(_Exact):
     text: str
 
 
+class Alternative(_Exact):
+    """Another action that was possible."""
+
+    code: str
+    expected_value: float | None
+    lower_bound: float | None
+    cost: float
+
+
 class Action(_Exact):
-    """What is worth doing about it."""
+    """What is worth doing about it; `none` is a proper answer. Money is in the log's currency."""
 
     code: str
     channel: str
+    act_by: Annotated[
+        str | None,
+        Field(
+            json_schema_extra={"format": "date"},
+            description="The last good day for it (UTC); null where nothing is to be done.",
+        ),
+    ]
+    expected_value: Annotated[
+        float | None,
+        Field(description="Of the margin saved, less the cost; null where nothing is claimed."),
+    ]
+    lower_bound: Annotated[float | None, Field(description="It is more than this with 90%.")]
+    cost: Annotated[float, Field(description="Expected.")]
     why: str
+    alternatives: Annotated[list[Alternative], Field(description="The best first.")]
+    holdout: Annotated[
+        bool,
+        Field(description="Do not do it: the customer is one of those who show what it brings."),
+    ]
+    explored: Annotated[bool, Field(description="Drawn at random, to learn what it brings.")]
+    propensity: Annotated[
+        float,
+        Field(gt=0, le=1, description="With which probability the policy does what it did."),
+    ]
+    situation: Situation
 
 
 class RiskPoint(_Exact):
@@ -94,6 +128,7 @@ class Score(_Exact):
     reasons: list[Reason]
     action: Action | None
     model_version: str
+    policy_version: str
     as_of: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
     scored_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
     request_id: str
@@ -311,18 +346,40 @@ class ReasonCatalogue(_Exact):
     reasons: list[ReasonKind]
 
 
+class Share(_Exact):
+    """A share that is believed: its mean, and how many customers' outcomes that is worth."""
+
+    mean: Probability
+    weight: float
+
+
 class ActionKind(_Exact):
-    """An action that may be suggested."""
+    """An action that may be suggested. Money is in the log's currency."""
 
     code: str
     channel: str
     text: str
+    service: Annotated[
+        bool, Field(description="Owed: neither withheld nor weighed against its cost.")
+    ]
+    promotion: Annotated[bool, Field(description="Not while a complaint is open.")]
+    needs_consent: Annotated[
+        bool, Field(description="Only for customers whose `channels` have its channel.")
+    ]
+    within_hours: int | None
+    capacity: Annotated[int | None, Field(description="Customers of one plan who may get it.")]
+    contact_cost: float
+    incentive_cost: float
+    saved: Annotated[Share | None, Field(description="Of would-be leavers; null: no claim.")]
+    redeemed: Annotated[Share | None, Field(description="Of stayers who take the incentive too.")]
+    harm: Annotated[Share | None, Field(description="Of stayers whom the contact drives away.")]
 
 
 class ActionCatalogue(_Exact):
     """Every action that may be suggested."""
 
     language: Literal["en", "ru"]
+    policy_version: str
     actions: list[ActionKind]
 
 

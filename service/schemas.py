@@ -20,6 +20,7 @@ from service import instants
 DEFAULT_REASONS = 3
 LONGEST_IDENTIFIER, LONGEST_LABEL = 256, 128
 MOST_FEEDS = 2 * len(Feed)
+MOST_CHANNELS = 64
 NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f-\x9f]+$"
 
 
@@ -146,6 +147,14 @@ class ScoreRequest(_Strict):
         Field(
             max_length=MOST_FEEDS,
             description="The feeds that this customer's data carries; by default the model's.",
+        ),
+    ] = None
+    channels: Annotated[
+        list[Label] | None,
+        Field(
+            max_length=MOST_CHANNELS,
+            description="The channels that this customer allows, as `GET /v1/actions` names them; "
+            "empty: none. Left out, nobody was asked and all are.",
         ),
     ] = None
     max_reasons: MostReasons = DEFAULT_REASONS

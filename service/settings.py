@@ -64,8 +64,12 @@ class Settings(BaseSettings):
     models_dir: Path = Field(
         default=Path("models"), description="Folder of published models and of `current`."
     )
+    policy_file: Path | None = Field(
+        default=None,
+        description="policy.toml: what may be done about customers; a change is taken up.",
+    )
     models_poll_seconds: float = Field(
-        default=2.0, gt=0, le=3600, description="How often that folder is asked for a promotion."
+        default=2.0, gt=0, le=3600, description="How often both are looked at."
     )
     store_url: str = Field(
         default="sqlite:///keepwell.db",

@@ -218,6 +218,7 @@ def _judged(value: Any, root: str, feature_names: Set[str]) -> Checked:
         request.direction,
         request.language,
         request.record,
+        None if request.channels is None else frozenset(request.channels),
     )
 
 

@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 
 from churn.bundle import load
 from churn.columns import Column
+from churn.compiled import Integers
 from churn.errors import BundleNotFound, ConfigError, DataError
-from churn.events import EventLog
+from churn.events import KIND_CODES, EventLog, Kind
 from churn.features import features
+from churn.policy.contacts import RecentContacts, recent_of_unknown
+from churn.policy.policy import Policy
 from churn.registry import Registry
 from churn.scoring import Scorer
 from churn.words import Language
@@ -58,6 +61,7 @@ def score(
     now: datetime,
     reasons: int = 3,
     language: Language = "en",
+    policy: Policy | None = None,
     progress: Progress | None = None,
 ) -> BulkResult:
     """Score every customer of the log with the current model.
@@ -78,6 +82,8 @@ def score(
         How many reasons to give; 0 gives none and is faster.
     language : {"en", "ru"}
         Of the texts.
+    policy : Policy, optional
+        What may be done about customers; by default the one that comes with the package.
     progress : Progress, optional
         Told of each bucket.
 
@@ -93,7 +99,7 @@ def score(
     started = time.monotonic()
     progress = progress or Silent()
     check_out(out)
-    scorer = current_scorer(models_dir)
+    scorer = current_scorer(models_dir, policy)
     if not scorer.schema.loop:
         raise DataError(
             f"the current model in {models_dir} reads a ready table, but {config.path} has "
@@ -125,7 +131,9 @@ def score(
             unseen.append(scorer.unseen(X))
             scores = scorer.score_matrix(X, feeds=ingested.feeds, contributions=reasons > 0)
             ids = pa.array(log.customer_ids, pa.string())
-            return scored_table(ids, scores, scorer, X, reasons, language)
+            as_ofs = np.full(len(X), when, dtype=np.int64)
+            contacts = contacts_of(log, scorer.policy, as_ofs)
+            return scored_table(ids, scores, scorer, X, reasons, language, as_ofs, contacts)
 
         def tables() -> Iterator[pa.Table]:
             for table in in_threads(one, range(ingested.n_buckets)):
@@ -138,7 +146,7 @@ def score(
     return BulkResult(rows, out, time.monotonic() - started)
 
 
-def current_scorer(models_dir: Path) -> Scorer:
+def current_scorer(models_dir: Path, policy: Policy | None = None) -> Scorer:
     """The current model, ready to score.
 
     Raises
@@ -150,7 +158,15 @@ def current_scorer(models_dir: Path) -> Scorer:
     version = registry.current()
     if version is None:
         raise BundleNotFound(f"no model in {models_dir}; run `keepwell train` first")
-    return Scorer(load(registry.path(version)))
+    return Scorer(load(registry.path(version)), policy)
+
+
+def contacts_of(log: EventLog, policy: Policy, as_of: Integers) -> RecentContacts:
+    """What the events tell of deliveries to each customer of a log lately."""
+    at = np.flatnonzero(log.kind == KIND_CODES[Kind.CONTACT])
+    row = np.searchsorted(log.offsets, at, side="right") - 1
+    seen = (log.time[at] < as_of[row]) & (log.known_at[at] < as_of[row])
+    return recent_of_unknown(policy, row[seen], log.time[at[seen]], as_of)
 
 
 def inputs(

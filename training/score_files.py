@@ -11,17 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from churn.actions import suggest_codes
-from churn.reasons_by_column import Columns, many_reasons
+from churn.compiled import Integers
+from churn.policy.contacts import RecentContacts
+from churn.reasons_by_column import many_reasons
 from churn.scoring import BANDS, STATUSES, MatrixScores, Scorer
 from churn.words import Language
+from training.action_columns import FIELDS, action_columns
 from training.reason_lists import REASON, listed
 
 _POINT = pa.struct([("days", pa.int64()), ("probability", pa.float64())])
 
 
 def schema(reasons: int) -> pa.Schema:
-    """Columns of the scores, with reasons and action if any reasons are wanted."""
+    """Columns of the scores, with reasons and suggestions if any reasons are wanted."""
     fields = [
         ("customer_id", pa.string()),
         ("status", pa.string()),
@@ -31,7 +33,7 @@ def schema(reasons: int) -> pa.Schema:
         ("next_purchase_days", pa.float64()),
     ]
     if reasons > 0:
-        fields += [("reasons", pa.list_(REASON)), ("action", pa.string())]
+        fields += [("reasons", pa.list_(REASON)), *FIELDS, ("policy_version", pa.string())]
     return pa.schema([*fields, ("model_version", pa.string())])
 
 
@@ -42,6 +44,8 @@ def scored_table(
     X: NDArray[np.float64],
     reasons: int,
     language: Language,
+    as_of: Integers | None = None,
+    contacts: RecentContacts | None = None,
 ) -> pa.Table:
     """Table the scores of n customers.
 
@@ -59,6 +63,10 @@ def scored_table(
         At most so many per customer.
     language : {"en", "ru"}
         Of the texts.
+    as_of : ndarray of int64, shape (n,), optional
+        Microseconds since 1970-01-01 UTC; needed where reasons are wanted.
+    contacts : RecentContacts, optional
+        What was delivered to each lately.
     """
     columns = {
         "customer_id": customer_id,
@@ -80,13 +88,19 @@ def scored_table(
             currency=scorer.bundle.manifest.currency,
         )
         columns["reasons"] = listed(many, scorer.schema.families)
-        action = suggest_codes(
-            Columns(X, scorer.schema.position),
-            scores.band,
-            scorer.schema.families,
+        assert as_of is not None
+        until = scorer.days_until_purchase(scores.curve)
+        action = scorer.advise_matrix(
+            X,
+            scores,
             many.main_families,
+            until[:, 1],
+            customer_id.to_pylist(),
+            as_of,
+            contacts=contacts,
         )
-        columns["action"] = pa.array(action, pa.string())
+        columns |= action_columns(action)
+        columns["policy_version"] = pa.array([scorer.policy.version] * len(X), pa.string())
     columns["model_version"] = pa.array([scorer.bundle.version] * len(X), pa.string())
     return pa.table(columns, schema=schema(reasons))
 
@@ -136,7 +150,7 @@ def _convert(scored: Path, out: Path, columns: pa.Schema) -> None:
         if "reasons" in columns.names:
             texts = (
                 ", array_to_string(list_transform(reasons, lambda r: r.text), ' | ') AS reasons,"
-                " action"
+                " action, act_by, round(action_expected_value, 2) AS expected_value, holdout"
             )
         connection.execute(
             "COPY (SELECT customer_id, status, round(churn_probability, 4) AS churn_probability,"

@@ -7,18 +7,21 @@ the customers is held out, and a part of the decisions is random; both are drawn
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from churn.events import MICROSECONDS_PER_DAY
 from churn.policy.chance import draw
+from churn.policy.contacts import Contact, is_answered, recent
 from churn.policy.policy import NONE, ActionTable, Policy, Situation
 
+__all__ = ["Candidates", "Contact", "Decision", "Facts", "Option", "candidates", "decide"]
 
-class Contact(NamedTuple):
-    """An action that was delivered: when, microseconds since 1970-01-01 UTC, and which."""
-
-    at: int
-    action: str
+NoneBecause = Literal[
+    "low_risk", "not_foreseen", "contacted", "not_allowed", "nothing_pays", "answered"
+]
+"""Why there is nothing to be done: the risk is low, the table names nothing, the customer was
+contacted lately, allows no channel that is asked for, nothing is worth its cost, or what is owed
+has been done since."""
 
 
 class Facts(NamedTuple):
@@ -44,6 +47,9 @@ class Facts(NamedTuple):
         The channels that the customer allows; None where nobody was asked: all.
     contacts : sequence of Contact
         What was delivered so far, in any order.
+    owed_since : int or None
+        Since when service is owed, microseconds since 1970-01-01 UTC: what of it was delivered
+        after that is not owed again. None where that is not known: the cooldown goes.
     """
 
     customer_id: str
@@ -55,6 +61,7 @@ class Facts(NamedTuple):
     situation: Situation
     channels: frozenset[str] | None = None
     contacts: Sequence[Contact] = ()
+    owed_since: int | None = None
 
 
 class Option(NamedTuple):
@@ -64,6 +71,24 @@ class Option(NamedTuple):
     expected_value: float | None
     lower_bound: float | None
     cost: float
+
+
+class Candidates(NamedTuple):
+    """What may be done about a customer.
+
+    Attributes
+    ----------
+    owed : Option or None
+        Service, which is done whatever else might be.
+    options : tuple of Option
+        What pays and is allowed, in the order of the table; none of them where service is owed.
+    why_none : str or None
+        Why there is neither; one of `NoneBecause`.
+    """
+
+    owed: Option | None
+    options: tuple[Option, ...]
+    why_none: NoneBecause | None = None
 
 
 class Decision(NamedTuple):
@@ -88,6 +113,8 @@ class Decision(NamedTuple):
         action, and given it or withheld it.
     policy_version : str
         Of the policy.
+    why_none : str or None
+        Why there was nothing to choose from; one of `NoneBecause`.
     """
 
     action: str
@@ -99,6 +126,10 @@ class Decision(NamedTuple):
     explored: bool
     propensity: float
     policy_version: str
+    why_none: NoneBecause | None = None
+
+
+NOTHING = Option(NONE, 0.0, 0.0, 0.0)
 
 
 def decide(policy: Policy, facts: Facts) -> Decision:
@@ -111,22 +142,34 @@ def decide(policy: Policy, facts: Facts) -> Decision:
     facts : Facts
         Of a scored customer.
     """
-    asked = policy.table.get(facts.situation, policy.table["unknown"])
-    codes = asked.of(facts.band, facts.segment)
-    owed = [code for code in codes if policy.actions[code].service]
-    if owed:
-        return _decision(policy, facts, [_option(policy, facts, code) for code in owed], owed[0])
-    if facts.band == "low":
-        return _decision(policy, facts, [], NONE)
-    allowed = [code for code in codes if code != NONE and _is_allowed(policy, facts, code)]
-    options = [_option(policy, facts, code) for code in _messages_first(policy, facts, allowed)]
-    possible = [option for option in options if _pays(policy.actions[option.action], option)]
-    claimed = [option for option in possible if option.expected_value is not None]
-    if claimed:
-        best = max(claimed, key=lambda option: option.expected_value or 0.0).action
-    else:
-        best = possible[0].action if possible else NONE
-    return _decision(policy, facts, possible, best)
+    owed, options, why_none = candidates(policy, facts)
+    if owed is not None or not options:
+        sure = NOTHING if owed is None else owed
+        return Decision(*sure, (), False, False, 1.0, policy.version, why_none)
+    return _drawn(policy, facts, options)
+
+
+def candidates(policy: Policy, facts: Facts) -> Candidates:
+    """What may be done: what is owed, or else what the rules allow and is worth its cost."""
+    considered = policy.considered[facts.situation, facts.band, facts.segment]
+    if considered.owed is not None:
+        if is_answered(policy, considered.owed, facts.contacts, facts.as_of, facts.owed_since):
+            return Candidates(None, (), "answered")
+        return Candidates(_option(policy, facts, considered.owed), ())
+    if not considered.codes:
+        return Candidates(None, (), "low_risk" if facts.band == "low" else "not_foreseen")
+    stops, told = recent(policy, facts.contacts, facts.as_of)
+    if stops:
+        return Candidates(None, (), "contacted")
+    allowed = [code for code in considered.codes if is_allowed(policy, code, facts)]
+    if not allowed:
+        return Candidates(None, (), "not_allowed")
+    options = []
+    for code in messages_first(policy, allowed, told):
+        option = _option(policy, facts, code)
+        if pays(policy.actions[code], option):
+            options.append(option)
+    return Candidates(None, tuple(options), None if options else "nothing_pays")
 
 
 def is_held_out(policy: Policy, customer_id: str) -> bool:
@@ -134,60 +177,22 @@ def is_held_out(policy: Policy, customer_id: str) -> bool:
     return draw(customer_id, policy.rules.holdout_salt, "holdout") < policy.rules.holdout_share
 
 
-def _is_allowed(policy: Policy, facts: Facts, code: str) -> bool:
-    """Consent, cooldown and cap; and no promotion while a complaint is open."""
-    action, rules = policy.actions[code], policy.rules
+def is_allowed(policy: Policy, code: str, facts: Facts) -> bool:
+    """Whether the customer allows the channel; and no promotion while a complaint is open."""
+    action = policy.actions[code]
     if action.promotion and facts.situation == "open_complaint":
         return False
-    if action.needs_consent and facts.channels is not None and action.channel not in facts.channels:
-        return False
-    if _recent(policy, facts, rules.cooldown_days):
-        return False
-    return len(_recent(policy, facts, rules.contact_cap_days)) < rules.contact_cap
+    return not action.needs_consent or facts.channels is None or action.channel in facts.channels
 
 
-def _recent(policy: Policy, facts: Facts, days: int) -> list[Contact]:
-    """Deliveries of the last so many days, service not counted."""
-    since = facts.as_of - days * MICROSECONDS_PER_DAY
-    return [
-        contact
-        for contact in facts.contacts
-        if since < contact.at <= facts.as_of and not _is_service(policy, contact.action)
-    ]
-
-
-def _is_service(policy: Policy, code: str) -> bool:
-    action = policy.actions.get(code)
-    return action is not None and action.service
-
-
-def _messages_first(policy: Policy, facts: Facts, codes: Sequence[str]) -> Sequence[str]:
+def messages_first(policy: Policy, codes: Sequence[str], told: bool) -> Sequence[str]:
     """Without incentives, unless a contact without one went before or there is none."""
-    plain = [code for code in codes if policy.actions[code].incentive_cost == 0.0]
-    if not policy.rules.message_first or not plain:
+    if told or not policy.rules.message_first:
         return codes
-    for contact in _recent(policy, facts, policy.rules.message_first_days):
-        action = policy.actions.get(contact.action)
-        if action is not None and action.incentive_cost == 0.0:
-            return codes
-    return plain
+    return [code for code in codes if policy.actions[code].incentive_cost == 0.0] or codes
 
 
-def _option(policy: Policy, facts: Facts, code: str) -> Option:
-    action = policy.actions[code]
-    economics = action.economics
-    if economics is None or facts.value is None:
-        return Option(code, None, None, action.contact_cost)
-    p, value = facts.probability, facts.value
-    return Option(
-        code,
-        float(economics.expected_value(p, value)),
-        float(economics.lower_bound(p, value)),
-        float(economics.expected_cost(p)),
-    )
-
-
-def _pays(action: ActionTable, option: Option) -> bool:
+def pays(action: ActionTable, option: Option) -> bool:
     """Whether it may be suggested: nothing that loses, and no incentive that may well lose."""
     if option.expected_value is None or option.lower_bound is None:
         return action.incentive_cost == 0.0  # nothing is claimed, so nothing is given away
@@ -196,39 +201,48 @@ def _pays(action: ActionTable, option: Option) -> bool:
     return option.expected_value > 0.0
 
 
-def _decision(policy: Policy, facts: Facts, options: list[Option], best: str) -> Decision:
+def best_of(options: Sequence[Option]) -> Option:
+    """The option of the greatest expected value; where none is claimed, the cheapest."""
+    best = options[0]
+    for option in options[1:]:
+        if option.expected_value is None or best.expected_value is None:
+            if option.expected_value is not None:
+                best = option
+            elif best.expected_value is None and option.cost < best.cost:
+                best = option
+        elif option.expected_value > best.expected_value:
+            best = option
+    return best
+
+
+def _option(policy: Policy, facts: Facts, code: str) -> Option:
+    action = policy.actions[code]
+    if action.weigh is None or facts.value is None:
+        return Option(code, None, None, action.contact_cost)
+    return Option(code, *action.weigh(facts.probability, facts.value))
+
+
+def _drawn(policy: Policy, facts: Facts, options: Sequence[Option]) -> Decision:
     """Draw, and tell what was drawn with its probability."""
     rules = policy.rules
-    nothing = Option(NONE, 0.0, 0.0, 0.0)
-    by_code = {option.action: option for option in (*options, nothing)}
-    service = policy.actions[best].service
-    chosen, rate = best, 0.0
-    if options and not service:
-        rate = rules.exploration_rate
+    best = chosen = best_of(options)
+    rate = rules.exploration_rate
+    if rate > 0.0:
         epoch = str(facts.as_of // (rules.exploration_days * MICROSECONDS_PER_DAY))
         if draw(facts.customer_id, rules.holdout_salt, "explore", epoch) < rate:
+            drawn_from = sorted((*options, NOTHING), key=lambda one: one.action)
             at = draw(facts.customer_id, rules.holdout_salt, "choose", epoch)
-            chosen = sorted(by_code)[int(at * len(by_code))]
-    propensity = rate / len(by_code) + (1.0 - rate if chosen == best else 0.0)
-    if not options or service:
-        propensity = 1.0
+            chosen = drawn_from[int(at * len(drawn_from))]
+    explored = chosen is not best
+    propensity = rate / (len(options) + 1)
+    if not explored:
+        propensity += 1.0 - rate
     # Who gets nothing is not held out of anything.
-    withholds = chosen != NONE and not service
-    holdout = withholds and is_held_out(policy, facts.customer_id)
-    if withholds:
+    holdout = False
+    if chosen is not NOTHING:
+        holdout = is_held_out(policy, facts.customer_id)
         propensity *= rules.holdout_share if holdout else 1.0 - rules.holdout_share
-    taken = by_code.pop(chosen)
-    if chosen != NONE and service:
-        by_code.pop(NONE)
-    others = sorted(by_code.values(), key=lambda one: -(one.expected_value or 0.0))
-    return Decision(
-        taken.action,
-        taken.expected_value,
-        taken.lower_bound,
-        taken.cost,
-        tuple(one for one in others if one.action != NONE),
-        holdout,
-        chosen != best,
-        propensity,
-        policy.version,
-    )
+    others = [option for option in options if option is not chosen]
+    if len(others) > 1:
+        others.sort(key=lambda one: -(one.expected_value or 0.0))
+    return Decision(*chosen, tuple(others), holdout, explored, propensity, policy.version)

@@ -1,5 +1,10 @@
 """The policy that a new user starts from, as `keepwell init` writes it."""
 
+from functools import lru_cache
+from pathlib import Path
+
+from churn.policy.policy import Policy, parse
+
 DEFAULT = """\
 # What Keepwell may suggest, what it costs and brings, and who is considered for what.
 # Every number is a starting point, to be replaced by what your own campaigns have measured.
@@ -297,3 +302,9 @@ A = ["agent_call", "survey"]
 B = ["survey"]
 C = ["none"]
 """
+
+
+@lru_cache(maxsize=1)
+def default_policy() -> Policy:
+    """The same, ready to be used: what holds where no policy.toml is named."""
+    return parse(DEFAULT, Path("policy.toml"))

@@ -11,6 +11,9 @@ Shares are beliefs, Beta distributions, independent of each other. EV is linear 
 mean takes their means; its lower bound is the quantile of the gamma distribution (Pearson's third
 kind) that has its first three cumulants.
 
+Everything is told twice: for columns of customers, and for one of them in plain numbers, which
+takes a hundredth of the time of arrays of one. Both give the same bits, which the tests see to.
+
 References
 ----------
 Wilson & Hilferty (1931), "The distribution of chi-square", for the quantile. Ascarza, Iyengar &
@@ -18,6 +21,7 @@ Schleicher (2016), "The perils of proactive churn prevention", for h.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +31,7 @@ from churn.compiled import Floats
 
 LOWER_QUANTILE = 0.10
 _Z = -1.2815515655446004  # of a normal distribution at LOWER_QUANTILE
+_MOST_SKEWED, _NOT_SKEWED = 3.0, 1e-6
 
 
 class Belief(NamedTuple):
@@ -61,6 +66,14 @@ class Belief(NamedTuple):
 
 
 NOTHING = Belief(0.0, 0.0)
+
+
+class Weighed(NamedTuple):
+    """What an action is expected to bring one customer, in currency."""
+
+    expected_value: float
+    lower_bound: float
+    cost: float
 
 
 class Economics(NamedTuple):
@@ -116,6 +129,37 @@ class Economics(NamedTuple):
         z = np.where(np.abs(skewness) < _NOT_SKEWED, _Z, z)
         return np.asarray(self.expected_value(p, value) + z * deviation)
 
+    def for_one(self) -> Callable[[float, float], Weighed]:
+        """The same of one customer, given p and V: what does not depend on these is settled."""
+        k, g = self.contact_cost, self.incentive_cost
+        s_mean, q_mean, h_mean = self.saved.mean, self.redeemed.mean, self.harm.mean
+        s_var, q_var, h_var = self.saved.variance, self.redeemed.variance, self.harm.variance
+        s_third, q_third = self.saved.third_cumulant, self.redeemed.third_cumulant
+        h_third = self.harm.third_cumulant
+        sqrt = math.sqrt
+
+        def weighed(p: float, value: float) -> Weighed:
+            stays = 1.0 - p
+            s, q, h = p * (value - g), -stays * g, -stays * value
+            expected = s * s_mean + q * q_mean + h * h_mean - k
+            variance = s * s * s_var + q * q * q_var + h * h * h_var
+            third = s * s * s * s_third + q * q * q * q_third + h * h * h * h_third
+            deviation = sqrt(variance)
+            spread = deviation * variance
+            skewness = 0.0
+            if spread > 0.0:
+                skewness = min(max(third / spread, -_MOST_SKEWED), _MOST_SKEWED)
+            elif third != 0.0:
+                skewness = math.copysign(_MOST_SKEWED, third)
+            z = _Z
+            if not -_NOT_SKEWED < skewness < _NOT_SKEWED:
+                root = 1.0 + skewness * _Z / 6.0 - skewness * skewness / 36.0
+                z = 2.0 / skewness * (root * root * root - 1.0)
+            cost = k + g * (stays * q_mean + p * s_mean)
+            return Weighed(expected, expected + z * deviation, cost)
+
+        return weighed
+
     def break_even(self, p: float) -> float:
         """The V from which EV is above 0; infinite where no V is enough."""
         gain = p * self.saved.mean - (1.0 - p) * self.harm.mean
@@ -126,6 +170,3 @@ class Economics(NamedTuple):
         p, value = np.asarray(p, dtype=np.float64), np.asarray(value, dtype=np.float64)
         g = self.incentive_cost
         return p * (value - g), -(1.0 - p) * g, -(1.0 - p) * value
-
-
-_MOST_SKEWED, _NOT_SKEWED = 3.0, 1e-6

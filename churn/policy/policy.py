@@ -3,17 +3,20 @@
 import hashlib
 import json
 import tomllib
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from churn.advice import nearest
 from churn.config_errors import explain
 from churn.errors import PolicyError
-from churn.policy.economics import NOTHING, Belief, Economics
+from churn.policy.economics import NOTHING, Belief, Economics, Weighed
+from churn.policy.faults import NONE, first_fault, place_of
 from churn.words import Language
+
+__all__ = ["NONE", "ActionTable", "Considered", "Policy", "Situation", "parse"]
 
 Situation = Literal[
     "open_complaint",
@@ -30,8 +33,13 @@ Situation = Literal[
 ]
 """What a customer's case is, the most pressing first."""
 
+SITUATIONS: tuple[Situation, ...] = get_args(Situation)
+COMPLAINTS: tuple[Situation, ...] = ("open_complaint", "repeated_complaint")
+"""Acted on at any risk."""
+
 Segment = Literal["A", "B", "C"]
-NONE = "none"
+SEGMENTS: tuple[Segment, ...] = get_args(Segment)
+BANDS = ("low", "medium", "high")
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Money = Annotated[float, Field(ge=0.0, le=1e9)]
@@ -43,6 +51,13 @@ class _Table(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+    def __copy__(self) -> Self:
+        # What was derived from the fields is derived anew: a copy may have others.
+        made = super().__copy__()
+        for name in made.__dict__.keys() - type(self).model_fields.keys():
+            del made.__dict__[name]
+        return made
 
 
 class BeliefTable(_Table):
@@ -117,6 +132,11 @@ class ActionTable(_Table):
             belief(self.harm),
         )
 
+    @cached_property
+    def weigh(self) -> Callable[[float, float], Weighed] | None:
+        """`Economics.for_one` of p and V; None where nothing is claimed."""
+        return None if self.economics is None else self.economics.for_one()
+
 
 class Rules(_Table):
     """What holds for all actions."""
@@ -169,6 +189,26 @@ class Cell(_Table):
             by_segment = self.high if band == "high" else self.medium
         return (by_segment or {}).get(segment, [])  # type: ignore[call-overload, no-any-return]
 
+    def said(self) -> dict[str, "Candidates"]:
+        """What is given, by its key."""
+        given = {"any": self.any, "medium": self.medium, "high": self.high}
+        return {band: by_segment for band, by_segment in given.items() if by_segment is not None}
+
+
+class Considered(NamedTuple):
+    """Whom to consider for one situation, band and segment.
+
+    Attributes
+    ----------
+    owed : str or None
+        A service action, which nothing is weighed against.
+    codes : tuple of str
+        The other actions but none, in the order of the table.
+    """
+
+    owed: str | None
+    codes: tuple[str, ...]
+
 
 class Policy(_Table):
     """A whole policy.toml."""
@@ -185,6 +225,27 @@ class Policy(_Table):
         """The first 12 hexadecimal digits of the SHA-256 of what it says, comments apart."""
         said = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(said.encode()).hexdigest()[:12]
+
+    @cached_property
+    def considered(self) -> dict[tuple[str, str, str], Considered]:
+        """The table by situation, band and segment; complete."""
+        whole: dict[tuple[str, str, str], Considered] = {}
+        for situation in SITUATIONS:
+            cell = self.table.get(situation, self.table["unknown"])
+            for band in BANDS:
+                for segment in SEGMENTS:
+                    codes = cell.of(band, segment)
+                    owed = [code for code in codes if self.actions[code].service]
+                    others = [code for code in codes if code != NONE and code not in owed]
+                    # A low risk is left alone, unless somebody has complained.
+                    if band == "low":
+                        others = []
+                        if situation not in COMPLAINTS:
+                            owed = []
+                    whole[situation, band, segment] = Considered(
+                        owed[0] if owed else None, tuple(dict.fromkeys(others))
+                    )
+        return whole
 
     def text(self, code: str, language: Language) -> str:
         """What an action does, in words."""
@@ -209,44 +270,7 @@ def parse(text: str, path: Path) -> Policy:
         policy = Policy.model_validate(tables)
     except ValidationError as error:
         raise PolicyError(explain(error, Policy, path, text)) from None
-    fault = _fault(policy)
+    fault = first_fault(policy)
     if fault is not None:
-        raise PolicyError(f"{path}{_line_of(text, fault[0])}: {fault[1]}")
+        raise PolicyError(f"{path}{place_of(fault, text)}: {fault.sentence}")
     return policy
-
-
-def _fault(policy: Policy) -> tuple[str, str] | None:
-    """What keeps a policy from working: a word of the line, and the sentence."""
-    none = policy.actions.get(NONE)
-    if none is None:
-        return (
-            "[actions",
-            "there is no [actions.none]; doing nothing must be possible, so add it",
-        )
-    if none.contact_cost or none.incentive_cost or none.saved is not None:
-        return "[actions.none]", "[actions.none] has a cost or an effect; it does nothing"
-    if "unknown" not in policy.table:
-        return "[table", "there is no [table.unknown]; say what to do where no reason stands out"
-    for situation, cell in policy.table.items():
-        for band, by_segment in (("any", cell.any), ("medium", cell.medium), ("high", cell.high)):
-            for segment, codes in (by_segment or {}).items():
-                for code in codes:
-                    place = f"[table.{situation}.{band}] {segment}"
-                    if code not in policy.actions:
-                        hint = nearest(code, policy.actions)
-                        return f'"{code}"', f"{place} names {code}, which is no action{hint}"
-                    if situation == "open_complaint" and policy.actions[code].promotion:
-                        return (
-                            f'"{code}"',
-                            f"{place} names {code}, a promotion; nothing is promoted while a "
-                            "complaint is open",
-                        )
-    return None
-
-
-def _line_of(text: str, part: str) -> str:
-    """Where the part first occurs, as told in messages."""
-    for number, line in enumerate(text.splitlines(), 1):
-        if part in line and not line.lstrip().startswith("#"):
-            return f", line {number}"
-    return ""

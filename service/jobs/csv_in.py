@@ -230,7 +230,8 @@ def from_cells(cells: list[str], columns: Known) -> dict[str, Any]:
                 f"/features/{name}",
                 "not_a_number",
             )
-    return customer(columns, cells[columns.customer], as_of, events, features)
+    channels = None if columns.channels is None else _channels(cells[columns.channels])
+    return customer(columns, cells[columns.customer], as_of, events, channels, features)
 
 
 def _events(cell: str) -> Any:
@@ -244,3 +245,8 @@ def _events(cell: str) -> Any:
             f"Column `{EVENTS}` must hold a JSON array: {problem.detail}",
             (FieldError("/events", problem.errors[0].code),),
         ) from None
+
+
+def _channels(cell: str) -> list[str] | None:
+    """Names with bars between them; an empty cell says that nobody was asked."""
+    return [name.strip() for name in cell.split("|")] if cell else None

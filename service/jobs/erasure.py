@@ -18,6 +18,7 @@ from service.jobs.csv_in import Records, header
 from service.jobs.files import BLOCK, NEW, replacing, room_in
 from service.jobs.job import Job, JobFailed, Limits, Removed, input_path, results_path
 from service.jobs.named_columns import CUSTOMER
+from service.jobs.pinned import unpin
 from service.jobs.prepared import identifier
 from service.jobs.rows_in import arrow, lines
 from service.jobs.rows_out import harmless
@@ -56,6 +57,7 @@ def without(folder: Path, job: Job, customer_id: str) -> Removed:
     results = results_path(folder, job)
     _forget_work(folder)
     input_path(folder).unlink(missing_ok=True)
+    unpin(folder)
     with room_in(folder.parent):
         if job.results_format == "parquet":
             # Left as they are where nobody is to go, to the last byte.

@@ -5,6 +5,7 @@
     JOBS_DIR/
     ├── <job_id>/                a job that the store has a row of
     │   ├── input                as it was sent
+    │   ├── policy.json          what may be done about customers, as it was then
     │   ├── parts/               finished chunks
     │   └── results.<format>     the whole, once there
     ├── .incoming/

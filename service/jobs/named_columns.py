@@ -7,8 +7,8 @@ from churn.inputs import Input, Inputs
 from service.jobs.job import JobFailed
 from service.validation import nearest
 
-CUSTOMER, AS_OF, EVENTS = "customer_id", "as_of", "events"
-_OTHERS = (CUSTOMER, AS_OF, EVENTS)
+CUSTOMER, AS_OF, EVENTS, CHANNELS = "customer_id", "as_of", "events", "channels"
+_OTHERS = (CUSTOMER, AS_OF, EVENTS, CHANNELS)
 
 
 class Known(NamedTuple):
@@ -19,6 +19,7 @@ class Known(NamedTuple):
     customer: int
     as_of: int | None
     events: int | None
+    channels: int | None
 
 
 def known_columns(names: Sequence[str], inputs: Inputs) -> Known:
@@ -35,7 +36,7 @@ def known_columns(names: Sequence[str], inputs: Inputs) -> Known:
     known = [*_OTHERS, *inputs.schema.names]
     features = []
     for at, name in enumerate(names):
-        found = inputs.find(name)
+        found = None if name in _OTHERS else inputs.find(name)
         if found is not None:
             features.append((at, name, found))
         elif name not in _OTHERS:
@@ -48,11 +49,17 @@ def known_columns(names: Sequence[str], inputs: Inputs) -> Known:
             "commas if it is CSV"
         )
     places = {name: at for at, name in enumerate(names)}
-    return Known(list(names), features, places[CUSTOMER], places.get(AS_OF), places.get(EVENTS))
+    others = (places.get(name) for name in (AS_OF, EVENTS, CHANNELS))
+    return Known(list(names), features, places[CUSTOMER], *others)
 
 
 def customer(
-    columns: Known, customer_id: Any, as_of: Any, events: Any, cells: Mapping[str, Any]
+    columns: Known,
+    customer_id: Any,
+    as_of: Any,
+    events: Any,
+    channels: Any,
+    cells: Mapping[str, Any],
 ) -> dict[str, Any]:
     """A customer as in a batch, from a row of a table.
 
@@ -60,7 +67,7 @@ def customer(
     ----------
     columns : Known
         The table's.
-    customer_id, as_of, events : object
+    customer_id, as_of, events, channels : object
         As in a batch, None where there is none.
     cells : mapping of str to object
         The features, None where unknown.
@@ -68,6 +75,8 @@ def customer(
     value: dict[str, Any] = {CUSTOMER: customer_id}
     if as_of is not None:
         value[AS_OF] = as_of
+    if channels is not None:
+        value[CHANNELS] = channels
     if events is None:
         if columns.features:
             value["features"] = dict(cells)

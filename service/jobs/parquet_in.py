@@ -16,10 +16,25 @@ import pyarrow.parquet as pq
 
 from churn.scoring import Scorer
 from service import instants
-from service.arrow_columns import codes_of, identifiers, instants_of, is_text, numbers_of
+from service.arrow_columns import (
+    channels_of,
+    codes_of,
+    identifiers,
+    instants_of,
+    is_text,
+    is_texts,
+    numbers_of,
+)
 from service.columns import Told
 from service.jobs.job import Job, JobFailed
-from service.jobs.named_columns import AS_OF, CUSTOMER, EVENTS, customer, known_columns
+from service.jobs.named_columns import (
+    AS_OF,
+    CHANNELS,
+    CUSTOMER,
+    EVENTS,
+    customer,
+    known_columns,
+)
 from service.jobs.sent import Chunk, Place, Row, Table
 from service.problems import Problem
 from service.schemas import EventInput
@@ -118,12 +133,14 @@ class ParquetReader:
             self._rows.settled(numbers),
             Told(job.max_reasons, job.direction, job.language, None),
             self._rows.warnings(numbers, [name for _, name, _ in self._columns.features]),
+            channels_of(CHANNELS, plain[CHANNELS]) if CHANNELS in plain else None,
         )
 
     def _each(self, plain: dict[str, Any], n: int) -> Iterator[Row]:
         nothing = [None] * n
         as_of = _texts_of(plain[AS_OF]) if AS_OF in plain else nothing
         events = _histories(plain[EVENTS]) if EVENTS in plain else nothing
+        channels = plain[CHANNELS].to_pylist() if CHANNELS in plain else nothing
         names = [name for _, name, _ in self._columns.features]
         cells = [plain[name].to_pylist() for name in names]
         ids = _named(plain[CUSTOMER]).to_pylist()
@@ -131,7 +148,8 @@ class ParquetReader:
         for at in range(n):
             named = {name: column[at] for name, column in zip(names, cells, strict=True)}
             customer_id = raw[at] if ids[at] is None else ids[at]
-            yield Row(customer(self._columns, customer_id, as_of[at], events[at], named))
+            value = customer(self._columns, customer_id, as_of[at], events[at], channels[at], named)
+            yield Row(value)
 
 
 def opened(path: Path) -> Any:
@@ -182,6 +200,9 @@ def _check_types(schema: Any, texts: set[str]) -> None:
         elif name == AS_OF:
             if not _is_time(kind):
                 fault = "timestamps"
+        elif name == CHANNELS:
+            if not is_texts(kind):
+                fault = "lists of strings"
         elif name == EVENTS:
             _check_events(kind)
         elif name in texts:

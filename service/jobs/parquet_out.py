@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from churn.policy.contacts import RecentContacts, recent_of_each
 from churn.scores import STATUSES, UNKNOWN
 from churn.scoring import Scorer
 from service import arrow_output, columns
@@ -40,7 +41,13 @@ def _schema() -> Any:
         kind = pa.string() if pa.types.is_dictionary(field.type) else field.type
         fields.append((field.name, kind))
     return pa.schema(
-        [*fields, ("horizon_days", pa.int64()), ("model_version", pa.string()), ("error", _ERROR)]
+        [
+            *fields,
+            ("horizon_days", pa.int64()),
+            ("model_version", pa.string()),
+            ("policy_version", pa.string()),
+            ("error", _ERROR),
+        ]
     )
 
 
@@ -95,7 +102,10 @@ class ParquetResults:
 
     def _answers(self, block: Block, by_status: Counter[str]) -> Any:
         scorer = self._scorer
-        answers = columns.score_settled(scorer, block.numbers, block.as_of, block.told)
+        customers = columns.Customers(
+            block.customer_id, block.as_of, block.channels, _contacts(scorer, block)
+        )
+        answers = columns.score_settled(scorer, customers, block.numbers, block.told)
         for at, n in enumerate(np.bincount(answers.scores.status).tolist()):
             if n:
                 by_status[STATUSES[at]] += n
@@ -133,12 +143,20 @@ class ParquetResults:
             manifest = self._scorer.bundle.manifest
             given["horizon_days"] = pa.array(np.full(n, manifest.horizon_days))
             version = self._scorer.bundle.version
+            policy = self._scorer.policy.version
             given["model_version"] = pa.array([version] * n, pa.string())
+            given["policy_version"] = pa.array([policy] * n, pa.string())
         made = [
             given[field.name].cast(field.type) if field.name in given else pa.nulls(n, field.type)
             for field in SCHEMA
         ]
         return pa.table(made, schema=SCHEMA)
+
+
+def _contacts(scorer: Scorer, block: Block) -> RecentContacts | None:
+    if block.contacts is None:
+        return None
+    return recent_of_each(scorer.policy, block.contacts, block.as_of)
 
 
 def statuses(results: Path) -> Iterator[str]:

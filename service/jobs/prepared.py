@@ -1,7 +1,7 @@
 """From what was sent to numbers that can be scored, and to what is wrong with the rest."""
 
 import logging
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from churn.compiled import Floats, Integers
 from churn.errors import RequestError
 from churn.history import History
+from churn.policy.contacts import Contact
 from churn.scoring import CustomerRow
 from service import logs
 from service.answers import customer_row
@@ -39,17 +40,22 @@ class Block(NamedTuple):
     numbers: Floats
     told: Told
     warnings: list[tuple[str, ...]]
+    channels: list[frozenset[str] | None] | None = None
+    contacts: list[tuple[Contact, ...]] | None = None
 
     def rows(self) -> list[CustomerRow]:
         """As rows that `Scorer.score_rows` takes."""
-        told = self.told
+        told, n = self.told, len(self.customer_id)
+        channels = self.channels or [None] * n
+        contacts = self.contacts or [()] * n
         return [
             CustomerRow(
                 customer_id, numbers, as_of, told.feeds, told.max_reasons, told.direction,
-                told.language, warnings, (),
+                told.language, warnings, (), allowed, delivered,
             )
-            for customer_id, numbers, as_of, warnings in zip(
-                self.customer_id, self.numbers, self.as_of.tolist(), self.warnings, strict=True
+            for customer_id, numbers, as_of, warnings, allowed, delivered in zip(
+                self.customer_id, self.numbers, self.as_of.tolist(), self.warnings, channels,
+                contacts, strict=True,
             )
         ]  # fmt: skip
 
@@ -172,6 +178,7 @@ class _Maker:
                 max_reasons=checked.max_reasons,
                 direction=checked.direction,
                 language=checked.language,
+                channels=checked.channels,
             )
         except RequestError as error:
             problem = invalid_field(str(error), error.pointer, error.code)
@@ -185,16 +192,24 @@ def _blocks(ready: Mapping[int, CustomerRow]) -> list[Block]:
         told = Told(row.max_reasons, row.direction, row.language, row.feeds)
         together.setdefault(told, []).append(place)
     return [
-        Block(
-            np.array(places),
-            [ready[place].customer_id for place in places],
-            np.array([ready[place].as_of for place in places], dtype=np.int64),
-            np.array([ready[place].numbers for place in places]),
-            told,
-            [ready[place].warnings for place in places],
-        )
+        _block([ready[place] for place in places], places, told)
         for told, places in together.items()
     ]
+
+
+def _block(rows: Sequence[CustomerRow], places: Sequence[int], told: Told) -> Block:
+    asked = any(row.channels is not None for row in rows)
+    contacted = any(row.contacts for row in rows)
+    return Block(
+        np.array(places),
+        [row.customer_id for row in rows],
+        np.array([row.as_of for row in rows], dtype=np.int64),
+        np.array([row.numbers for row in rows]),
+        told,
+        [row.warnings for row in rows],
+        [row.channels for row in rows] if asked else None,
+        [row.contacts for row in rows] if contacted else None,
+    )
 
 
 def _said(value: Any) -> Collection[str]:

@@ -24,6 +24,7 @@ from service.jobs.job import (
     input_path,
     results_path,
 )
+from service.jobs.pinned import unpin, with_pinned
 from service.jobs.prepared import Prepared, of_rows, of_table
 from service.jobs.rows_in import open_list
 from service.jobs.rows_out import Writer, writer
@@ -84,7 +85,7 @@ def run(
     JobFailed
         The input cannot be read, or the disk is full.
     """
-    work = _Work(folder, job, loaded, read, keep_going, limits)
+    work = _Work(folder, job, with_pinned(folder, loaded), read, keep_going, limits)
     try:
         with room_in(folder.parent):
             finished = work.finished() or work.done(chunk)
@@ -92,6 +93,7 @@ def run(
         return None
     shutil.rmtree(folder / PARTS, ignore_errors=True)
     input_path(folder).unlink(missing_ok=True)
+    unpin(folder)
     for unfinished in folder.glob(f"*{NEW}"):
         unfinished.unlink(missing_ok=True)
     return finished

@@ -42,6 +42,8 @@ class Table(NamedTuple):
         How all rows are to be told.
     warnings : list of tuple of str, length n
         What should be known of each row.
+    channels : list of frozenset of str or None, length n, or None
+        Those that each customer allows; None where nobody was asked.
     """
 
     customer_id: list[str]
@@ -49,6 +51,7 @@ class Table(NamedTuple):
     numbers: Floats
     told: Told
     warnings: list[tuple[str, ...]]
+    channels: list[frozenset[str] | None] | None = None
 
 
 class Chunk(NamedTuple):

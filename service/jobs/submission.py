@@ -15,6 +15,7 @@ from pathlib import Path
 
 from starlette.types import Receive
 
+from churn.policy.policy import Policy
 from churn.reasons import Direction
 from churn.words import Language
 from service.body import Told
@@ -23,6 +24,7 @@ from service.jobs.desk import Desk
 from service.jobs.folders import INPUT, Folders
 from service.jobs.job import Format
 from service.jobs.keys import Holder
+from service.jobs.pinned import pin
 from service.jobs.records import Record
 from service.problems import IDEMPOTENCY_CONFLICT, KEY_IN_FLIGHT, FieldError, Problem
 from service.store.errors import StoreUnavailable
@@ -50,13 +52,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One submission: its headers and body, what it asks for, and the model that serves it."""
+    """One submission: headers and body, what it asks for, the model and policy that serve it."""
 
     told: Told
     receive: Receive
     asked: Asked
     key: str | None
     model_version: str
+    policy: Policy
     limit: int
 
 
@@ -110,6 +113,7 @@ async def _receive(
 ) -> Record:
     try:
         body = await receiving.to_file(request.told, request.receive, request.limit, folder / INPUT)
+        await asyncio.to_thread(pin, folder, request.policy)
         await asyncio.to_thread(desk.folders.accept, job_id)
         return await desk.ask(partial(_enter, desk, request, job_id, body, digest))
     except BaseException:

@@ -193,7 +193,7 @@ EXCHANGES: dict[str, Exchange] = {
 
 class _Broken:
     def __init__(self, scorer: Scorer) -> None:
-        self.rows, self.schema = scorer.rows, scorer.schema
+        self.rows, self.schema, self.policy = scorer.rows, scorer.schema, scorer.policy
 
     def score_rows(self, *_: Any, **__: Any) -> None:
         raise ValueError("a fault of the service")

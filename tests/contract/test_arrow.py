@@ -4,6 +4,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +84,24 @@ def test_a_stream_is_answered_as_json_would_be_to_the_last_bit(client: AppClient
         for name in ("customer_id", "status", "churn_probability", "risk_band", "risk_curve",
                      "probability_interval"):  # fmt: skip
             assert row[name] == other[name], name
-        action = other["action"] and {name: other["action"][name] for name in ("code", "channel")}
-        assert row["action"] == action
+        assert row["action"] == suggested(other["action"])
         assert row["as_of"].isoformat() == other["as_of"].replace("Z", "+00:00")
         assert (row["next_purchase"] is None) == (other["next_purchase"] is None)
         for name, day in (row["next_purchase"] or {}).items():
             assert (day and day.isoformat()) == other["next_purchase"][name]
         assert [told(reason) for reason in row["reasons"]] == other["reasons"]
-    metadata = {"model_version": expected[0]["model_version"], "request_id": "same"}
+    metadata = {name: expected[0][name] for name in ("model_version", "policy_version")}
+    metadata["request_id"] = "same"
     assert out.schema.metadata == {k.encode(): v.encode() for k, v in metadata.items()}
+
+
+def suggested(action: dict[str, Any] | None) -> dict[str, Any] | None:
+    """An action of JSON as a stream has it: without words and alternatives."""
+    if action is None:
+        return None
+    day = action["act_by"] and date.fromisoformat(action["act_by"])
+    kept = {name: it for name, it in action.items() if name not in ("why", "alternatives")}
+    return kept | {"act_by": day}
 
 
 def told(reason: dict[str, Any]) -> dict[str, Any]:
@@ -356,3 +366,40 @@ def test_without_pyarrow_the_answer_says_what_to_do(
     assert answer.json()["errors"] == [{"pointer": "", "code": "arrow_not_installed"}]
     assert "keepwell[arrow]" in answer.json()["detail"]
     assert client.post(PATH, json.dumps([]).encode()).status_code == 200
+
+
+def test_channels_are_a_column_of_lists(client: AppClient) -> None:
+    allowed: list[list[str] | None] = [None, [], ["message"], ["phone", "app"], ["pots"]] * 6
+    kind = pa.list_(pa.string())
+    sent = table(channels=pa.array(allowed, kind))
+    rows = [
+        {"customer_id": row.pop("customer_id"), "channels": row.pop("channels"), "features": row}
+        for row in sent.to_pylist()
+    ]
+    expected = client.post(PATH, rows).json()["results"]
+    out = read(send(client, sent)).to_pylist()
+    assert [row["action"] for row in out] == [suggested(row["action"]) for row in expected]
+    warned = [any("channels" in text for text in row["warnings"]) for row in out]
+    assert warned == [names == ["pots"] for names in allowed]
+    for other in (pa.large_list(pa.string()), pa.list_(pa.large_string())):
+        again = read(send(client, table(channels=pa.array(allowed, kind).cast(other))))
+        assert again.to_pylist() == out
+
+
+@pytest.mark.parametrize(
+    ("column", "pointer", "code"),
+    [
+        (pa.array(["message"]), "/channels", "not_an_array"),
+        (pa.array([[1]]), "/channels", "not_an_array"),
+        (pa.array([[""]]), "/channels/0", "empty"),
+        (pa.array([["a", None]]), "/channels/0", "required"),
+        (pa.array([["a\n"]]), "/channels/0", "control_character"),
+        (pa.array([["a"] * 65]), "/channels/0", "too_many"),
+    ],
+)
+def test_a_wrong_list_of_channels_is_refused_with_its_place(
+    client: AppClient, column: Any, pointer: str, code: str
+) -> None:
+    answer = send(client, one(channels=column))
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"pointer": pointer, "code": code}]

@@ -113,7 +113,8 @@ def test_a_list_becomes_a_job_that_is_promised_with_what_is_pinned(service: Serv
     assert (job["input_format"], job["results_format"]) == ("ndjson", "ndjson")
     assert job["input_bytes"] == len(LIST)
     assert (job["rows"], job["results"]) == (None, None)
-    assert service.files() == [f"{job['job_id']}/input"]
+    kept = [f"{job['job_id']}/{name}" for name in ("input", "policy.json")]
+    assert service.files() == kept
     assert (service.root / job["job_id"] / "input").read_bytes() == LIST
     assert service.client.get(answer.headers["location"]).json() == job
 

@@ -63,7 +63,8 @@ def test_one_answer_is_counted_in_every_way(published: Path) -> None:
         assert body["reasons"]
         for reason in body["reasons"]:
             assert count("reasons_total", code=reason["code"]) == 1
-        assert count("actions_total", action=body["action"]["code"], holdout="false") == 1
+        action, holdout = body["action"]["code"], str(body["action"]["holdout"]).lower()
+        assert count("actions_total", action=action, holdout=holdout) == 1
 
 
 def test_a_batch_is_counted_by_row(published: Path) -> None:

@@ -47,7 +47,7 @@ class Exploding:
     """A scorer that quotes the customer in its error, as library code may."""
 
     def __init__(self, scorer: Scorer) -> None:
-        self.rows, self.schema = scorer.rows, scorer.schema
+        self.rows, self.schema, self.policy = scorer.rows, scorer.schema, scorer.policy
 
     def score_rows(self, rows: Sequence[CustomerRow]) -> None:
         raise ValueError(f"could not score {rows[0].customer_id}")

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from churn.bundle import load as load_bundle
 from churn.errors import BundleNotFound, ConfigError
 from churn.events import Event, Kind
 from churn.features import FEATURE_NAMES
+from churn.policy.action import Action
 from churn.registry import Registry
 from churn.scoring import Scorer
 from training import bulk
@@ -114,13 +115,36 @@ def events_of(shop: Config) -> dict[str, list[Event]]:
     return histories
 
 
+ACTION = (
+    "action", "action_channel", "act_by", "action_expected_value", "action_lower_bound",
+    "action_cost", "holdout", "explored", "propensity", "situation",
+)  # fmt: skip
+
+
+def suggested(row: dict[str, Any]) -> tuple[Any, ...] | None:
+    """What a row of the file suggests."""
+    found = tuple(row[name] for name in ACTION)
+    return None if found == (None,) * len(ACTION) else found
+
+
+def told(action: Action) -> tuple[Any, ...]:
+    """The same of a customer scored alone."""
+    by = None if action.act_by is None else date(1970, 1, 1) + timedelta(days=action.act_by)
+    return (
+        action.code, action.channel, by, action.expected_value, action.lower_bound, action.cost,
+        action.holdout, action.explored, action.propensity, action.situation,
+    )  # fmt: skip
+
+
 def test_everybody_is_scored_once(rows: list[dict[str, Any]]) -> None:
     assert len({row["customer_id"] for row in rows}) == len(rows) == CUSTOMERS
     assert {row["status"] for row in rows} == {"scored", "lapsed"}
     for row in rows:
         assert (row["churn_probability"] is not None) == (row["status"] == "scored")
         assert (row["risk_band"] is not None) == (row["status"] == "scored")
-        assert (row["action"] is not None) == (row["status"] == "scored")
+        assert (row["action"] is not None) == (
+            row["status"] == "scored" or row["situation"] == "open_complaint"
+        )
         assert (len(row["risk_curve"]) > 0) == (row["status"] == "scored")
     assert {row["risk_band"] for row in rows} == {"low", "medium", "high", None}
 
@@ -141,7 +165,7 @@ def test_bulk_gives_the_bits_that_one_by_one_gives(
         median = one.next_purchase and one.next_purchase.median
         days = row["next_purchase_days"]
         assert median == (None if days is None else as_of + int(days * 86_400_000_000))
-        assert row["action"] == (one.action and one.action.code)
+        assert suggested(row) == (one.action and told(one.action))
         assert row["model_version"] == one.model_version
         assert [
             (
@@ -193,7 +217,8 @@ def test_csv_is_sorted_for_a_manager(
 def test_ndjson_holds_what_parquet_does(
     rows: list[dict[str, Any]], shop: Config, published: Path, tmp_path: Path
 ) -> None:
-    assert scored(shop, published, tmp_path / "scores.ndjson") == rows
+    as_text = json.loads(json.dumps(rows, default=str))  # dates
+    assert scored(shop, published, tmp_path / "scores.ndjson") == as_text
 
 
 def test_without_reasons_the_probabilities_are_the_same(
@@ -256,7 +281,7 @@ def test_a_feed_that_the_log_lacks_is_unknown_not_zero(
     (tmp_path / "out").mkdir()
     table = scored(load(narrow), published, tmp_path / "out" / "s.parquet", reasons=8)
     assert not any(why["family"] == "complaints" for row in table for why in row["reasons"])
-    assert not any(row["action"] == "resolve_complaint" for row in table)
+    assert not any(row["situation"] == "open_complaint" for row in table)
 
 
 @pytest.mark.parametrize("name", ["scores.xlsx", "scores", "scores.PARQUET"])

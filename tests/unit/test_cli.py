@@ -16,10 +16,12 @@ from rich.progress import Progress
 from typer.main import get_command
 
 from churn.errors import ConfigError
+from churn.policy.default import default_policy
 from cli import progress
 from cli.extras import TRAINING_ONLY
 from cli.main import app, run
 from cli.output import complain, plain, print_json
+from service.policies import read as read_policy
 from training.bulk import BulkResult
 from training.config import load
 
@@ -129,18 +131,23 @@ def test_an_error_of_many_lines_is_said_in_one(capsys: pytest.CaptureFixture[str
     assert refusal(capsys) == "keepwell: Parser Error: SELEC ^\n"
 
 
-def test_init_writes_a_configuration_that_loads(tmp_path: Path) -> None:
+def test_init_writes_a_configuration_and_a_policy_that_load(tmp_path: Path) -> None:
     assert run(["init", str(tmp_path / "shop")]) == 0
     assert load(tmp_path / "shop" / "keepwell.toml").problem.horizon_days == 60
+    assert read_policy(tmp_path / "shop" / "policy.toml").version == default_policy().version
 
 
 def test_init_leaves_an_existing_file_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "keepwell.toml").write_text("mine")
+    assert run(["init", str(tmp_path)]) == 0
+    assert f"wrote {tmp_path / 'policy.toml'}" in capsys.readouterr().out
+    (tmp_path / "policy.toml").write_text("mine too")
     assert run(["init", str(tmp_path)]) == 2
     assert "keepwell.toml" in refusal(capsys)
     assert (tmp_path / "keepwell.toml").read_text() == "mine"
+    assert (tmp_path / "policy.toml").read_text() == "mine too"
 
 
 def test_init_names_a_file_that_stands_where_the_folder_should(

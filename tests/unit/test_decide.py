@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from churn.events import MICROSECONDS_PER_DAY as DAY
 from churn.policy.decide import Contact, Decision, Facts, decide, is_held_out
 from churn.policy.default import DEFAULT
-from churn.policy.policy import NONE, Policy, parse
+from churn.policy.policy import COMPLAINTS, NONE, Policy, parse
+from tests.policies import quiet
 
 POLICY = parse(DEFAULT, Path("policy.toml"))
 SITUATIONS = tuple(POLICY.table)
@@ -30,12 +31,6 @@ def facts(**given: Any) -> Facts:
         "situation": "periodic_switched",
     }
     return Facts(**plain | given)
-
-
-def quiet(policy: Policy = POLICY, **rules: Any) -> Policy:
-    """Without chance."""
-    still = {"holdout_share": 0.0, "exploration_rate": 0.0} | rules
-    return policy.model_copy(update={"rules": policy.rules.model_copy(update=still)})
 
 
 SHARE = st.floats(0.0, 1.0, width=32).map(float)
@@ -150,12 +145,31 @@ def test_no_random_policy_breaks_a_rule(policy: Policy, who: Facts) -> None:
 def test_service_is_owed_whatever_it_costs(policy: Policy, who: Facts) -> None:
     codes = policy.table.get(who.situation, policy.table["unknown"]).of(who.band, who.segment)
     owed = [code for code in codes if policy.actions[code].service]
+    if who.band == "low" and who.situation not in COMPLAINTS:
+        owed = []
+    since = NOW - policy.rules.cooldown_days * DAY
     found = decide(policy, who)
-    if owed:
+    if any(one.action in owed[:1] and since < one.at <= NOW for one in who.contacts):
+        assert (found.action, found.why_none) == (NONE, "answered")
+    elif owed:
         assert found.action == owed[0]
         assert (found.holdout, found.explored, found.propensity) == (False, False, 1.0)
     else:
         assert not policy.actions[found.action].service
+
+
+def test_a_low_risk_is_left_alone_but_for_complaints() -> None:
+    assert decide(POLICY, facts(situation="quality", band="low")).action == NONE
+    assert decide(POLICY, facts(situation="quality", band="medium")).action == "fix_free_returns"
+    found = decide(POLICY, facts(situation="repeated_complaint", band="low"))
+    assert found.action == "manager_call"
+
+
+def test_where_nothing_is_claimed_the_cheapest_is_done() -> None:
+    found = decide(quiet(), facts(situation="active_shift", value=None))
+    assert (found.action, found.expected_value, found.cost) == ("one_question", None, 0.0)
+    # A claim comes before none, whatever it costs.
+    assert decide(quiet(), facts(situation="active_shift")).action == "agent_call"
 
 
 def test_the_best_of_those_that_pay_is_chosen() -> None:

@@ -101,3 +101,15 @@ def test_many_customers_are_valued_as_one_by_one() -> None:
 
 def test_what_saves_nobody_never_pays() -> None:
     assert Economics(1.0, 0.0, NOTHING).break_even(0.5) == math.inf
+
+
+@pytest.mark.parametrize("action", [MESSAGE, POINTS, DISCOUNT, COMPENSATION, CALL])
+def test_one_customer_has_the_bits_that_many_have(action: Economics) -> None:
+    rng = np.random.default_rng(5)
+    p = np.concatenate([[0.0, 1.0, 0.5, 0.0], rng.random(500)])
+    value = np.concatenate([[0.0, 0.0, action.incentive_cost, 1e9], rng.gamma(0.7, 5_000.0, 500)])
+    one = action.for_one()
+    found = np.array([one(a, b) for a, b in zip(p.tolist(), value.tolist(), strict=True)])
+    assert found[:, 0].tobytes() == action.expected_value(p, value).tobytes()
+    assert found[:, 1].tobytes() == action.lower_bound(p, value).tobytes()
+    assert found[:, 2].tobytes() == action.expected_cost(p).tobytes()

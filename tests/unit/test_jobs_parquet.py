@@ -20,6 +20,7 @@ from service.responses import Score
 from tests.contract.client import AS_OF, purchases
 from tests.jobs import FakeStore, carried, job, ndjson, promoted, results, rows_of
 from tests.own_columns import bundle_with_own_columns
+from tests.policies import quiet
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,8 @@ def as_told(row: dict[str, Any]) -> dict[str, Any]:
         return {name: row[name] for name in ("customer_id", "status", "error")}
     row.pop("error")
     row["as_of"] = row["as_of"].isoformat().replace("+00:00", "Z")
+    if row["action"] and row["action"]["act_by"]:
+        row["action"]["act_by"] = row["action"]["act_by"].isoformat()
     row["next_purchase"] = row["next_purchase"] and {
         name: day and day.isoformat() for name, day in row["next_purchase"].items()
     }
@@ -126,7 +129,7 @@ def test_parquet_results_tell_what_lines_do(loaded: Loaded, tmp_path: Path) -> N
     for row in expected:
         row.pop("index", None)
         if row.get("action"):
-            row["action"].pop("why")
+            del row["action"]["why"], row["action"]["alternatives"]
     assert found == expected
     assert finished is not None
     assert finished.by_status == {
@@ -290,3 +293,86 @@ def test_taken_up_anywhere_the_bytes_are_the_same(
     assert (tmp_path / "j" / "parts").exists() is False
     again = carried(tmp_path / "j", b"", loaded, asked)
     assert again == finished
+
+
+LATE = "2027-03-01T00:00:00Z"
+ROWS: list[dict[str, Any]] = [
+    {"customer_id": f"c-{at}", "as_of": LATE, "events": purchases(4 + at)} for at in range(6)
+]
+
+
+@pytest.fixture(scope="module")
+def still(loaded: Loaded) -> Loaded:
+    """The model with a policy that draws nothing."""
+    return loaded.with_policy(quiet())
+
+
+ALLOWED: list[list[str] | None] = [None, [], ["message"], ["app"], ["loyalty", "message"], None]
+
+
+def test_every_form_of_a_list_may_say_which_channels_are_allowed(
+    still: Loaded, tmp_path: Path
+) -> None:
+    troubles = ("open_complaints", "days_since_last_complaint", "returns_90d",
+                "cancellations_90d", "rating_change")  # fmt: skip
+    calm = dict.fromkeys(troubles, pa.nulls(30, pa.float64()))
+    silent = {"days_since_last_purchase": 160.0, "purchases_30d": 0.0, "purchases_60d": 0.0,
+              "purchases_90d": 0.0, "silence_over_own_gap": 9.0}  # fmt: skip
+    risky = {name: pa.array([number] * 30) for name, number in silent.items()}
+    sent = table(**calm, **risky, channels=pa.array(ALLOWED * 5, pa.list_(pa.string())))
+    told = [
+        {"customer_id": row.pop("customer_id"), "channels": row.pop("channels"), "features": row}
+        for row in sent.to_pylist()
+    ]
+    by_line = results(tmp_path / "n", ndjson(told), still)
+    assert results(tmp_path / "p", parquet(sent), still, job("parquet")) == by_line
+    names = [name for name in sent.column_names if name not in ("customer_id", "channels")]
+    header = ",".join(["customer_id", *names, "channels"])
+    rows = [header]
+    for row in sent.to_pylist():
+        cells = ["" if row[name] is None else repr(row[name]) for name in names]
+        allowed = row["channels"]
+        # A cell that is empty says that nobody was asked; a channel of nothing allows none.
+        cell = "" if allowed is None else "|".join(allowed) or "none"
+        rows.append(",".join([row["customer_id"], *cells, cell]))
+    by_sheet = results(tmp_path / "c", "\n".join(rows).encode(), still, job("csv"))
+    assert by_sheet == by_line
+    suggested = [row["action"] and row["action"]["channel"] for row in rows_of(by_line)]
+    free = results(tmp_path / "f", lines(sent.drop_columns(["channels"])), still)
+    assert suggested != [row["action"] and row["action"]["channel"] for row in rows_of(free)]
+
+
+def test_a_wrong_channel_is_its_rows_error_and_a_wrong_column_the_lists(
+    still: Loaded, tmp_path: Path
+) -> None:
+    wrong = table(3).append_column("channels", pa.array([["a"], [""], None], pa.list_(pa.string())))
+    found = rows_of(results(tmp_path / "p", parquet(wrong), still, job("parquet")))
+    assert [row["status"] == "error" for row in found] == [False, True, False]
+    assert found[1]["error"]["errors"] == [{"pointer": "/channels/0", "code": "empty"}]
+    assert found[0]["warnings"][-1].startswith("channels of no action")
+    text = table(1).append_column("channels", pa.array(["message"]))
+    with pytest.raises(JobFailed, match="`channels` of the input must hold lists of strings"):
+        results(tmp_path / "t", parquet(text), still, job("parquet"))
+
+
+def test_parquet_results_suggest_what_lines_do_to_those_contacted_and_asked(
+    still: Loaded, tmp_path: Path
+) -> None:
+    contact = {"occurred_at": "2027-02-25T00:00:00Z", "kind": "contact"}
+    rows: list[Any] = [
+        *ROWS,
+        {**ROWS[0], "events": [*purchases(4), contact]},
+        {**ROWS[1], "channels": []},
+        {**ROWS[1], "channels": ["pots"]},
+        {"customer_id": "stored", "as_of": LATE},
+    ]
+    store = FakeStore({"stored": [*purchases(4), contact]})
+    asked = job(results_format="parquet")
+    carried(tmp_path / "p", ndjson(rows), still, asked, store=store)
+    found = [as_told(row) for row in read(tmp_path / "p", asked).to_pylist()]
+    expected = rows_of(results(tmp_path / "n", ndjson(rows), still, store=store))
+    for row in expected:
+        del row["action"]["why"], row["action"]["alternatives"]
+    assert found == expected
+    assert [row["action"]["code"] == "none" for row in found[6:]] == [True, True, True, True]
+    assert any(row["action"]["code"] != "none" for row in found[:6])

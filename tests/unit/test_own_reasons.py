@@ -2,7 +2,6 @@ import math
 
 import pytest
 
-from churn.actions import suggest
 from churn.columns import UNSEEN, Column
 from churn.own_reasons import evidence, sentence
 from churn.reasons import reasons
@@ -75,11 +74,3 @@ def test_a_built_in_rule_speaks_before_an_own_column_of_its_family() -> None:
     (built_in,) = reasons(rated, rise, schema=schema)
     assert built_in.code != "satisfaction"
     assert built_in.family == "satisfaction"
-
-
-@pytest.mark.parametrize(("band", "action"), [("medium", "one_question"), ("high", "agent_call")])
-def test_an_own_family_is_asked_about(band: str, action: str) -> None:
-    schema = Schema((calls,))
-    row = dict.fromkeys(schema.names, math.nan) | {"support_calls": 9.0}
-    found = reasons(row, [float(f == "service") for f in schema.families], schema=schema)
-    assert suggest(row, band, found, "en").code == action

@@ -76,3 +76,43 @@ def test_doing_nothing_must_be_possible() -> None:
 def test_what_is_no_toml_is_refused() -> None:
     with pytest.raises(PolicyError, match="not valid TOML"):
         parse("rules = [", PATH)
+
+
+def test_the_line_is_that_of_the_cell_not_of_the_first_mention() -> None:
+    text = DEFAULT.replace('B = ["ticket_compensation"]', 'B = ["points"]')
+    moved = text.index("[table.open_complaint.any]")
+    later = text[:moved] + text[text.index("[table.one_time.high]") :]
+    later += text[moved : text.index("[table.one_time.high]")]
+    for given in (text, later):
+        with pytest.raises(PolicyError) as refused:
+            parse(given, PATH)
+        number = int(str(refused.value).split("line ")[1].split(":")[0])
+        assert given.splitlines()[number - 1] == 'B = ["points"]'
+        assert given.splitlines()[number - 3] == "[table.open_complaint.any]"
+
+
+def test_doing_nothing_is_no_service() -> None:
+    text = DEFAULT.replace('channel = "none"', 'channel = "none"\nservice = true')
+    with pytest.raises(PolicyError, match="does nothing"):
+        parse(text, PATH)
+
+
+def test_a_changed_copy_has_a_version_and_a_table_of_its_own() -> None:
+    policy = parse(DEFAULT, PATH)
+    before = policy.version, policy.considered["one_time", "high", "A"]
+    rules = policy.rules.model_copy(update={"cooldown_days": 3})
+    changed = policy.model_copy(
+        update={"rules": rules, "table": {"unknown": policy.table["unknown"]}}
+    )
+    assert changed.version != before[0]
+    assert changed.considered["one_time", "high", "A"] != before[1]
+    assert (policy.version, policy.considered["one_time", "high", "A"]) == before
+
+
+def test_the_table_is_told_for_every_situation_band_and_segment() -> None:
+    considered = parse(DEFAULT, PATH).considered
+    assert len(considered) == 11 * 3 * 3
+    assert considered["open_complaint", "low", "A"] == ("senior_call", ())
+    assert considered["one_time", "low", "A"] == (None, ())
+    assert considered["one_time", "high", "A"] == (None, ("second_order_guide", "free_delivery"))
+    assert considered["cheque_decline", "high", "C"] == (None, ())

@@ -39,13 +39,13 @@ def test_registry() -> None:
 
 
 def test_scorer() -> None:
-    assert parameters(Scorer) == ["bundle"]
+    assert parameters(Scorer) == ["bundle", "policy"]
     assert parameters(Scorer.score_events)[:4] == ["self", "customer_id", "events", "as_of"]
     assert parameters(Scorer.score_features)[0:2] == ["self", "customer_id"]
     assert parameters(Scorer.score_matrix)[:2] == ["self", "X"]
     assert {
         "customer_id", "status", "churn_probability", "risk_band", "horizon_days", "reasons",
-        "action", "model_version", "as_of", "warnings",
+        "action", "model_version", "policy_version", "as_of", "warnings",
     } <= set(CustomerScore._fields)  # fmt: skip
 
 

@@ -59,6 +59,8 @@ REQUESTS = st.fixed_dictionaries(
         "direction": st.sampled_from(["raises", "both", "lowers", None]),
         "language": st.sampled_from(["en", "ru", "de", None, []]),
         "record": st.sampled_from([True, False, 1, "true", None]),
+        "channels": st.lists(st.sampled_from(["message", "phone", "", "a\n", 1, None]), max_size=3)
+        | st.sampled_from([None, "message", ["a"] * 64, ["a"] * 65]),
         "other": st.none(),
     },
 )
@@ -102,7 +104,7 @@ def test_a_request_with_everything_in_it_is_taken() -> None:
     request = {
         "customer_id": "c", "as_of": INSTANT, "events": [event], "features": {"a": 1, "b": "x"},
         "feeds": ["orders"], "max_reasons": 8, "direction": "both", "language": "ru",
-        "record": True,
+        "record": True, "channels": ["message", "phone"],
     }  # fmt: skip
     assert set(request) == set(ScoreRequest.model_fields)
     assert set(event) == set(Event._fields)

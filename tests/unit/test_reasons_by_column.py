@@ -1,24 +1,22 @@
-"""Many customers at once are told what each is told alone: codes, evidence, words and action."""
+"""Many customers at once are told what each is told alone: codes, evidence and words."""
 
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from churn.actions import suggest, suggest_codes
 from churn.columns import Column
 from churn.compiled import Floats
 from churn.lowering_rules import LOWERING_RULES
 from churn.reason_rules import RULES
 from churn.reasons import Direction, reasons
-from churn.reasons_by_column import Columns, many_reasons
+from churn.reasons_by_column import many_reasons
 from churn.schema import Schema
 from churn.words import FORMATS, Language, fill, worded
 from churn.words_by_column import fill_all, worded_all
 from tests.own_columns import CALLS, PLAN, STARS, fitted_with_own_columns
 from training.reason_lists import listed
 
-BANDS = ("low", "medium", "high")
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 OWN = Schema(
     (
@@ -65,27 +63,18 @@ def check(
         X, contributions, schema=schema, max_reasons=most, language=language, currency="EUR",
         direction=direction,
     )  # fmt: skip
-    band = np.arange(len(X), dtype=np.int8) % 4 - 1
-    columns = Columns(X, schema.position)
-    actions = suggest_codes(columns, band.astype(np.int8), schema.families, many.main_families)
     told: set[str] = set()
     for at, found in enumerate(listed(many, schema.families).to_pylist()):
         named = dict(zip(schema.names, X[at].tolist(), strict=True))
         given = contributions[at].tolist()
-        alone = reasons(
-            named, given, schema=schema, max_reasons=max(most, 3), language=language,
-            currency="EUR",
-        )  # fmt: skip
         shown = reasons(
             named, given, schema=schema, max_reasons=most, language=language, currency="EUR",
             direction=direction,
         )  # fmt: skip
         assert found == [_as_listed(reason) for reason in shown]
         told |= {reason.code for reason in shown}
-        if band[at] < 0:
-            assert actions[at] is None
-        else:
-            assert actions[at] == suggest(named, BANDS[band[at]], alone[:3], language).code
+        main = [schema.families[one] for one in many.main_families[at].tolist() if one >= 0]
+        assert main == [one.family for one in reasons(named, given, schema=schema, max_reasons=3)]
     return told
 
 

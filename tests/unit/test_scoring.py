@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from churn.actions import CATALOGUE
 from churn.bundle import Bundle, load
 from churn.errors import RequestError, UnknownFeature
 from churn.events import MICROSECONDS_PER_DAY as DAY
@@ -18,6 +17,7 @@ from churn.events import Event, Feed, Kind, customer_log
 from churn.features import FAMILIES, FEATURE_NAMES, FEATURES, POSITION, Family, Feature, features
 from churn.history import History
 from churn.manifest import Thresholds
+from churn.policy.default import default_policy
 from churn.registry import Registry
 from churn.schema import LOOP
 from churn.scoring import BANDS, STATUSES, CustomerScore, Scorer
@@ -73,7 +73,8 @@ def test_a_customer_is_scored(scorer: Scorer, bundle: Bundle) -> None:
     assert score.horizon_days == bundle.manifest.horizon_days == 60
     assert score.model_version == bundle.version
     assert score.action is not None
-    assert score.action.code in CATALOGUE
+    assert score.action.code in default_policy().actions
+    assert score.policy_version == default_policy().version
     assert score.warnings == ()
 
 
@@ -217,10 +218,10 @@ def test_what_an_absent_feed_would_have_told_is_not_looked_at(scorer: Scorer) ->
     assert told == scorer.score_events("c", history(), AS_OF, feeds=feeds, max_reasons=8)
     assert all(reason.family is not Family.COMPLAINTS for reason in told.reasons)
     assert told.action is not None
-    assert told.action.code != "resolve_complaint"
+    assert told.action.situation != "open_complaint"
     seen = scorer.score_events("c", open_complaint, AS_OF)
     assert seen.action is not None
-    assert seen.action.code == "resolve_complaint"
+    assert seen.action.situation == "open_complaint"
 
 
 def test_a_caller_without_orders_cannot_be_answered(scorer: Scorer) -> None:
@@ -245,7 +246,7 @@ def test_an_open_complaint_is_acted_on_even_where_the_model_saw_none(bundle: Bun
     assert score.churn_probability == without.churn_probability
     assert score.reasons == without.reasons
     assert score.action is not None
-    assert score.action.code == "resolve_complaint"
+    assert score.action.situation == "open_complaint"
 
 
 def named(scorer: Scorer, events: list[Event]) -> dict[str, float | None]:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from churn.errors import ConfigError, DataError
+from churn.policy.policy import Policy
 from churn.words import Language
 from training.bulk import CHUNK, BulkResult, check_out, current_scorer, in_threads, numbers
 from training.calendar import instant
@@ -30,6 +31,7 @@ def score(
     now: datetime,
     reasons: int = 3,
     language: Language = "en",
+    policy: Policy | None = None,
     progress: Progress | None = None,
 ) -> BulkResult:
     """Score every customer of the table with the current model; its label is not looked at.
@@ -40,7 +42,7 @@ def score(
         The table; what its columns are is the model's.
     as_of : datetime, optional
         Of each customer the latest row made by then counts; by default the latest of all.
-    models_dir, out, now, reasons, language, progress
+    models_dir, out, now, reasons, language, policy, progress
         As in `training.bulk.score`.
 
     Raises
@@ -60,7 +62,7 @@ def score(
             f"{config.path}: --as-of needs the dates of the rows: name their column in "
             "[table] as_of"
         )
-    scorer = current_scorer(models_dir)
+    scorer = current_scorer(models_dir, policy)
     if scorer.schema.loop:
         raise DataError(
             f"the current model in {models_dir} reads events, but {config.path} has a [table]; "
@@ -92,7 +94,9 @@ def score(
                 unseen.append(scorer.unseen(X))
                 scores = scorer.score_matrix(X, contributions=reasons > 0)
                 ids = rows.column("customer_id").combine_chunks()
-                return scored_table(ids, scores, scorer, X, reasons, language), len(part)
+                as_ofs = np.full(len(X), instant(as_of or now), dtype=np.int64)
+                scored = scored_table(ids, scores, scorer, X, reasons, language, as_ofs)
+                return scored, len(part)
 
             def tables() -> Iterator[pa.Table]:
                 until = None if as_of is None else instant(as_of)

@@ -1,0 +1,133 @@
+"""The sentence that says why an action is suggested, or none."""
+
+from collections.abc import Sequence
+
+from churn.features import Family
+from churn.policy.decide import Decision
+from churn.policy.policy import Policy, Situation
+from churn.reasons import Reason
+from churn.words import Language, number
+
+# Of the reasons that raise the risk, the one that goes with a situation is told first.
+_TOLD_FIRST: dict[Situation, tuple[Family, ...]] = {
+    "repeated_complaint": (Family.COMPLAINTS,),
+    "quality": (Family.RETURNS, Family.SATISFACTION),
+    "high_cheque_stopped": (Family.SILENCE, Family.CHEQUE),
+    "active_shift": (Family.FREQUENCY, Family.SILENCE),
+    "periodic_switched": (Family.SILENCE, Family.FREQUENCY),
+    "one_time": (Family.TENURE, Family.SILENCE),
+    "cheque_decline": (Family.CHEQUE,),
+    "engagement_drop": (Family.ENGAGEMENT,),
+    "promotion_only": (Family.DISCOUNT,),
+}
+
+_CASE: dict[str, dict[Language, str]] = {
+    "low": {"en": "the risk is low", "ru": "риск низкий"},
+    "open_complaint": {"en": "a complaint is open", "ru": "есть нерешённая жалоба"},
+    "repeated_complaint": {
+        "en": "complaints came again, or the last one was badly resolved",
+        "ru": "жалобы повторяются, или последнюю решили плохо",
+    },
+    "no_reason": {
+        "en": "the risk is raised, but no single cause stands out",
+        "ru": "риск повышен, но ни одна причина не выделяется",
+    },
+}
+
+_WHY_NONE: dict[str, dict[Language, str]] = {
+    "not_foreseen": {
+        "en": "the policy has no action for this case",
+        "ru": "для такого случая действий не предусмотрено",
+    },
+    "contacted": {
+        "en": "the customer was contacted lately",
+        "ru": "с клиентом недавно связывались",
+    },
+    "not_allowed": {
+        "en": "the customer allows no channel for it",
+        "ru": "клиент не разрешил подходящих каналов",
+    },
+    "nothing_pays": {
+        "en": "nothing that may be done is worth its cost",
+        "ru": "ни одно действие не окупается",
+    },
+    "answered": {
+        "en": "what is owed has been done",
+        "ru": "всё обещанное сделано",
+    },
+}
+
+_WORTH: dict[Language, str] = {
+    "en": "expected to bring {value} after its cost of {cost}",
+    "ru": "ожидаемая выгода {value} за вычетом расходов {cost}",
+}
+_DRAWN: dict[Language, str] = {
+    "en": "drawn at random, to learn what it brings",
+    "ru": "выбрано случайно, чтобы измерить, что это даёт",
+}
+_WITHHELD: dict[Language, str] = {
+    "en": "withheld from this customer, to measure what it brings",
+    "ru": "этому клиенту не предлагать: он в контрольной группе",
+}
+
+
+def why(
+    policy: Policy,
+    decision: Decision,
+    situation: Situation,
+    band: str,
+    reasons: Sequence[Reason],
+    language: Language,
+    currency: str,
+) -> str:
+    """Why a decision was taken, in one sentence.
+
+    Parameters
+    ----------
+    policy : Policy
+        Has the words of its actions.
+    decision : Decision
+        What was chosen.
+    situation : Situation
+        The customer's case.
+    band : {"low", "medium", "high"}
+        Risk band.
+    reasons : sequence of Reason
+        Those that raise the risk, the largest first.
+    language : {"en", "ru"}
+        Of the sentence.
+    currency : str
+        Of the money in it.
+    """
+    case = _case(situation, band, reasons, language)
+    if decision.why_none in _WHY_NONE:
+        case = f"{case}; {_WHY_NONE[decision.why_none][language]}"
+    text = f"{case}: {policy.text(decision.action, language)}"
+    if decision.expected_value is not None and decision.expected_value > 0.0:
+        text += "; " + _WORTH[language].format(
+            value=_money(decision.expected_value, language, currency),
+            cost=_money(decision.cost, language, currency),
+        )
+    if decision.explored:
+        text += f"; {_DRAWN[language]}"
+    if decision.holdout:
+        text += f"; {_WITHHELD[language]}"
+    return text
+
+
+def _case(situation: Situation, band: str, reasons: Sequence[Reason], language: Language) -> str:
+    if situation == "open_complaint":
+        return _CASE[situation][language]
+    if band == "low" and situation != "repeated_complaint":
+        return _CASE["low"][language]
+    for family in _TOLD_FIRST.get(situation, ()):
+        for reason in reasons:
+            if reason.family == family:
+                return reason.text
+    if situation == "repeated_complaint":
+        return _CASE[situation][language]
+    return reasons[0].text if reasons else _CASE["no_reason"][language]
+
+
+def _money(amount: float, language: Language, currency: str) -> str:
+    return f"{number(amount, language, 2)} {currency}".rstrip()
