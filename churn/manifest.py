@@ -1,8 +1,9 @@
 """What a bundle says of itself: `manifest.json`, typed."""
 
-from typing import Literal, Self
+from datetime import datetime
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from churn.columns import Kind
 from churn.events import Feed
@@ -96,6 +97,12 @@ class Verdict(_Strict):
         return [gate for gate in self.gates if not gate.passed]
 
 
+def _instant(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("no offset from UTC")
+    return text
+
+
 class Manifest(_Strict):
     """Everything a reader of a bundle needs to know before trusting it.
 
@@ -105,7 +112,7 @@ class Manifest(_Strict):
 
     format_version: Literal[2] = FORMAT_VERSION
     model_version: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$")
-    created_at: str
+    created_at: Annotated[str, AfterValidator(_instant)]
     files: dict[str, FileEntry]
     features: list[FeatureEntry]
     feeds: list[Feed]

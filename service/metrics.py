@@ -102,6 +102,9 @@ class Metrics:
         self.model_loaded_timestamp_seconds = gauge(
             "model_loaded_timestamp_seconds", "When the model that serves was loaded."
         )
+        self.model_created_timestamp_seconds = gauge(
+            "model_created_timestamp_seconds", "When the model that serves was trained."
+        )
         self.model_reloads = counter("model_reloads", "Attempts to load a model.", "result")
         self.policy_reloads = counter("policy_reloads", "Attempts to read the policy.", "result")
         self.feed_watermark_timestamp_seconds = gauge(

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -171,5 +172,7 @@ class ModelHolder:
         metrics.model_info.clear()
         metrics.model_info.labels(loaded.version, loaded.sha256).set(1)
         metrics.model_loaded_timestamp_seconds.set(time.time())
+        created = datetime.fromisoformat(loaded.manifest.created_at)
+        metrics.model_created_timestamp_seconds.set(created.timestamp())
         _log.info("model loaded", extra={"fields": {"version": loaded.version}})
         self.after_swap()

@@ -1,4 +1,5 @@
 import json
+from datetime import datetime
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -106,6 +107,8 @@ def test_the_loaded_model_is_told(published: Path) -> None:
         info = {"version": model["model_version"], "sha256": model["sha256"]}
         assert client.metric("model_info", **info) == 1
         assert client.metric("model_loaded_timestamp_seconds") > 1.7e9
+        created = datetime.fromisoformat(model["created_at"])
+        assert client.metric("model_created_timestamp_seconds") == created.timestamp()
         assert client.metric("model_reloads_total", result="ok") == 1
 
 
