@@ -54,7 +54,7 @@ Dated = tuple[str, Snapshots, dict[str, Floats]]
 def main() -> None:
     """Print a table per date and one over the dates, each with paired differences."""
     log, *days = sys.argv[1:]
-    config = _config(log)
+    config = config_of(log)
     found: list[Dated] = []
     with tempfile.TemporaryDirectory(prefix="keepwell-") as work:
         ingested = ingest(config, Path(work), now_us=instant(datetime.now(UTC)))
@@ -71,7 +71,7 @@ def main() -> None:
         _print_mean(found)
 
 
-def _config(log: str) -> Config:
+def config_of(log: str) -> Config:
     if log.endswith(".toml"):
         return configuration.load(Path(log))
     folder = Path(os.environ["KEEPWELL_EVAL_DATA"])

@@ -122,7 +122,8 @@ class Linear:
 
 
 @compiled
-def _deviation(number: float, center: float, scale: float, missing: float) -> float:
+def deviation(number: float, center: float, scale: float, missing: float) -> float:
+    """The logarithm of a number's size, signed and standardised; `missing` for NaN."""
     if number != number:
         return missing
     size = math.log1p(abs(number))
@@ -139,7 +140,7 @@ def blend_into(
     for row in range(len(out)):
         total = intercept
         for k in range(len(column)):
-            z = _deviation(columns[row, column[k]], center[k], scale[k], missing[k])
+            z = deviation(columns[row, column[k]], center[k], scale[k], missing[k])
             total += weight[k] * z
         out[row] = (1.0 - share) * out[row] + share * total
 
@@ -154,5 +155,5 @@ def contribute_into(
         for at in range(out.shape[1]):
             out[row, at] *= 1.0 - share
         for k in range(len(column)):
-            z = _deviation(columns[row, column[k]], center[k], scale[k], missing[k])
+            z = deviation(columns[row, column[k]], center[k], scale[k], missing[k])
             out[row, family[column[k]]] += share * weight[k] * (z - mean[k])

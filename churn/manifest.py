@@ -97,6 +97,29 @@ class Verdict(_Strict):
         return [gate for gate in self.gates if not gate.passed]
 
 
+class ValueEntry(_Strict):
+    """What is at stake with a customer, in the currency of the manifest, and how it was learnt.
+
+    Orders were counted for `window_days` after each of `snapshots`. Where that is shorter than
+    `days`, customers are taken to go on ordering at a rate that falls as it fell in the time seen.
+    """
+
+    days: int = Field(ge=1, description="Over which margin is counted.")
+    margin_rate: float = Field(gt=0, le=1)
+    window_days: int = Field(ge=1)
+    snapshots: list[str]
+    least_a: float = Field(ge=0, description="The least value of segment A.")
+    least_b: float = Field(ge=0, description="The least value of segment B.")
+
+
+class LossEntry(_Strict):
+    """The limits of the loss categories; null where nobody reaches one."""
+
+    late: float = Field(gt=0, description="Silence over the customer's own average gap.")
+    high_cheque: float | None
+    active: float | None = Field(description="Orders per 30 days.")
+
+
 def _instant(text: str) -> str:
     if datetime.fromisoformat(text).tzinfo is None:
         raise ValueError("no offset from UTC")
@@ -128,3 +151,5 @@ class Manifest(_Strict):
     data_fingerprint: str
     training: dict[str, object]
     verdict: Verdict | None = None
+    value: ValueEntry | None = None
+    loss: LossEntry | None = None

@@ -29,6 +29,9 @@ class _Numbers(NamedTuple):
     band: Codes
     contributions: Floats | None
     base: Floats | None
+    value: Floats
+    segment: Codes
+    category: Codes
 
 
 class MatrixScorer:
@@ -89,6 +92,9 @@ class MatrixScorer:
             band=spread(found.band, -1),
             contributions=None if found.contributions is None else spread(found.contributions, 0.0),
             base=None if found.base is None else spread(found.base),
+            value=spread(found.value),
+            segment=spread(found.segment, -1),
+            category=spread(found.category, -1),
         )
 
     def unseen(self, X: Floats) -> dict[str, int]:
@@ -117,7 +123,20 @@ class MatrixScorer:
         band = np.empty(len(known), dtype=np.int8)
         limits = self.bundle.manifest.thresholds
         _bands(probability, limits.medium, limits.high, band)
-        return _Numbers(probability, margin, curve, interval, band, explained, base)
+        value, segment, category = self._worth(known)
+        return _Numbers(
+            probability, margin, curve, interval, band, explained, base, value, segment, category
+        )
+
+    def _worth(self, known: Floats) -> tuple[Floats, Codes, Codes]:
+        """What is at stake with customers, and what kind of loss they would be."""
+        model = self.bundle.model
+        if model.value is None:
+            value, segment = np.full(len(known), np.nan), _none(len(known))
+        else:
+            value, segment = model.value.value(known)
+        category = _none(len(known)) if model.loss is None else model.loss.categories(known)
+        return value, segment, category
 
     def _absent_with(self, present: frozenset[Feed]) -> Integers:
         return np.array(
@@ -149,6 +168,10 @@ class MatrixScorer:
         if self.schema.loop:
             mask_absent_feeds(known, self.feeds if feeds is None else feeds & self.feeds)
         return known
+
+
+def _none(n: int) -> Codes:
+    return np.full(n, -1, dtype=np.int8)
 
 
 @compiled

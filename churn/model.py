@@ -18,10 +18,12 @@ from churn.compiled import Floats
 from churn.curve import RiskCurve
 from churn.errors import BundleCorrupt, BundleUnsupported
 from churn.linear import Linear
+from churn.loss import LossRules
 from churn.population import Population
 from churn.reliability import Reliability
 from churn.schema import LOOP, Schema
 from churn.trees import FlatTrees
+from churn.value import CustomerValue
 
 MOST_USUAL = 20_000
 GOLDEN_TOLERANCE = 1e-9  # libm may round a logarithm differently on another machine
@@ -48,6 +50,10 @@ class Model:
     usual : ndarray of float64, shape (n_families,), or None
         What each reason family adds for the average customer that the model was made for;
         contributions are counted from there. None counts from the average training row.
+    value : CustomerValue, optional
+        What is at stake with a customer; none where no cheques are recorded.
+    loss : LossRules, optional
+        What kind of loss a customer would be; none where there is no loop.
     """
 
     lightgbm_text: str
@@ -59,6 +65,8 @@ class Model:
     schema: Schema = LOOP
     linear: Linear | None = None
     usual: Floats | None = None
+    value: CustomerValue | None = None
+    loss: LossRules | None = None
 
     @property
     def expected_margin(self) -> float:
@@ -136,6 +144,8 @@ def model_bytes(model: Model) -> bytes:
             "calibration": model.calibration.to_dict(),
             "curve": model.curve.to_dict(),
             "reliability": model.reliability.to_dict(),
+            "value": None if model.value is None else model.value.to_dict(),
+            "loss": None if model.loss is None else model.loss.to_dict(),
         },
         buffer,
     )
@@ -146,15 +156,17 @@ def golden_bytes(model: Model, X: Floats) -> bytes:
     """The content of `golden.json`: rows of input columns (n, n_inputs) and what they must give."""
     margin, contributions = model.explain(model.columns(X))
     p = model.calibration.apply(margin)
+    value = _values(model, X)
     rows = [
         {
             "features": [None if np.isnan(number) else float(number) for number in row],
             "probability": float(probability),
             "curve": [float(number) for number in curve],
             "contributions": [float(number) for number in contribution],
+            "value": None if np.isnan(worth) else float(worth),
         }
-        for row, probability, curve, contribution in zip(
-            X, p, model.curve.probabilities(margin, p), contributions, strict=True
+        for row, probability, curve, contribution, worth in zip(
+            X, p, model.curve.probabilities(margin, p), contributions, value, strict=True
         )
     ]
     return json.dumps({"columns": list(model.schema.names), "rows": rows}).encode()
@@ -198,6 +210,10 @@ def parse_model(file: Path, content: bytes) -> Model:
             and np.isfinite(usual).all()
         ):
             raise BundleCorrupt("the model's usual contributions are damaged")
+        value = parts.get("value")  # older bundles do not know what is at stake
+        loss = parts.get("loss")
+        if not schema.loop and (value is not None or loss is not None):
+            raise BundleCorrupt("the model's customer value reads columns that it does not have")
         return Model(
             lightgbm_text=str(parts["lightgbm_text"]),
             trees=trees,
@@ -208,6 +224,8 @@ def parse_model(file: Path, content: bytes) -> Model:
             schema=schema,
             linear=linear,
             usual=usual,
+            value=None if value is None else CustomerValue(**value),
+            loss=None if loss is None else LossRules(**loss),
         )
     except BundleUnsupported:
         raise
@@ -244,6 +262,8 @@ def check_golden(file: Path, content: bytes, model: Model) -> None:
         expected = np.array([row["probability"] for row in rows], dtype=np.float64)
         curve = np.array([row["curve"] for row in rows], dtype=np.float64)
         explained = np.array([row["contributions"] for row in rows], dtype=np.float64)
+        # Older bundles have none.
+        worth = np.array([row.get("value") for row in rows], dtype=np.float64)
         if X.shape != (len(rows), len(model.schema)) or not len(rows):
             raise ValueError
         if explained.shape != (len(rows), len(model.schema.families)):
@@ -254,13 +274,28 @@ def check_golden(file: Path, content: bytes, model: Model) -> None:
         ) from None
     margin, contributions = model.explain(model.columns(X))
     probability = model.calibration.apply(margin)
-    off = max(
-        float(np.max(np.abs(probability - expected))),
-        float(np.max(np.abs(model.curve.probabilities(margin, probability) - curve))),
-        float(np.max(np.abs(contributions - explained))),
+    off = float(
+        np.max(
+            [
+                np.abs(probability - expected).max(),
+                np.abs(model.curve.probabilities(margin, probability) - curve).max(),
+                np.abs(contributions - explained).max(),
+                _off(_values(model, X), worth).max(),
+            ]
+        )
     )
     if not off <= GOLDEN_TOLERANCE:
         raise BundleCorrupt(
             f"{file}: the model gives other results here than where it was trained "
             f"(off by {off:.3g}); do not serve it"
         )
+
+
+def _values(model: Model, X: Floats) -> Floats:
+    return np.full(len(X), np.nan) if model.value is None else model.value.value(X)[0]
+
+
+def _off(found: Floats, expected: Floats) -> Floats:
+    """How far amounts are from those expected, in parts of these; none where both are unknown."""
+    off = np.abs(found - expected) / (1.0 + np.abs(expected))
+    return np.where(np.isnan(found) & np.isnan(expected), 0.0, off)

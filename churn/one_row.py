@@ -15,22 +15,36 @@ from churn.compiled import HAS_NUMBA, Floats, Integers, Unsigned, compiled
 from churn.curve import write_curve, write_days_until
 from churn.features import POSITION
 from churn.linear import blend_into, contribute_into
+from churn.loss import write_categories
 from churn.population import N_LOOP, UNRANKED, rank
 from churn.reliability import write_interval
 from churn.rhythm import INPUTS, shrink
 from churn.tree_kernel import explain_rows
+from churn.value import PARTS, write_value
 
 _ONE_TIME = POSITION["is_one_time_buyer"]
 _N_RANKED = len(UNRANKED)
 _NO_PLACES = np.empty(0, dtype=np.int64)
 _NO_NUMBERS = np.empty(0, dtype=np.float64)
 _NO_TABLE = np.empty((0, 0), dtype=np.float64)
+_NO_VALUE = (
+    _NO_PLACES,
+    np.empty((0, 3 + len(PARTS))),
+    np.zeros((3, len(PARTS))),
+    *(0.0,) * 3,
+    np.zeros(2),
+)
+_FIRST = 6
+"""Where the curve begins, after the probability, its interval, value, segment and category."""
 
 
 class RowNumbers(NamedTuple):
     """A customer's row of `churn.scores.MatrixScores`, and the days until the next purchase."""
 
     probability: float
+    value: float
+    segment: int
+    category: int
     interval: tuple[float, float]
     curve: list[float]
     until: list[float]
@@ -51,12 +65,13 @@ class RowScorer:
     def __init__(self, bundle: Bundle, silent: tuple[float, ...]) -> None:
         model = bundle.model
         linear, population, curve = model.linear, model.population, model.curve
+        value, loss = model.value, model.loss
         widths = (model.reliability.one_time, model.reliability.repeat)
         one_time, repeat = (np.nan if width is None else width for width in widths)
         rhythm = None if population is None else population.rhythm
         self._schema = model.schema
         self._k, self._m = len(curve.days), len(silent)
-        self._size = 3 + self._k + self._m + model.trees.n_families
+        self._size = _FIRST + self._k + self._m + model.trees.n_families
         self._constants = (
             rhythm is not None,
             _NO_NUMBERS if rhythm is None else rhythm.gaps,
@@ -85,6 +100,10 @@ class RowScorer:
             model.schema.loop,
             one_time,
             repeat,
+            value is not None,
+            *(_NO_VALUE if value is None else value.tables),
+            loss is not None,
+            *((np.inf,) * 3 if loss is None else (loss.late, loss.high_cheque, loss.active)),
         )
 
     @staticmethod
@@ -107,12 +126,15 @@ class RowScorer:
         out = np.empty(self._size, dtype=np.float64)
         _score(self._schema.settled(X), missing, silenced, *self._constants, out)
         numbers = out.tolist()
-        after_curve = 3 + self._k
+        after_curve = _FIRST + self._k
         after_days = after_curve + self._m
         return RowNumbers(
             numbers[0],
+            numbers[3],
+            int(numbers[4]),
+            int(numbers[5]),
             (numbers[1], numbers[2]),
-            numbers[3:after_curve],
+            numbers[_FIRST:after_curve],
             numbers[after_curve:after_days],
             numbers[after_days:],
         )
@@ -130,9 +152,12 @@ def _score(
     absent: Floats, average: Floats, weight: Floats, families: Integers, usual: Floats,
     above: float, below: float, intercept: float, low: float, high: float, horizon: int,
     curvature: Floats, slope: Floats, curve_intercept: Floats, days: Integers, silent: Floats,
-    is_loop: bool, one_time: float, repeat: float, out: Floats,
+    is_loop: bool, one_time: float, repeat: float,
+    has_value: bool, value_column: Integers, value_table: Floats, value_parts: Floats,
+    margin_rate: float, cheque: float, cheque_weight: float, limits: Floats,
+    has_loss: bool, late: float, high_cheque: float, active: float, out: Floats,
 ) -> None:  # fmt: skip
-    """Write probability, interval, curve, days until the next purchase, contributions."""
+    """Write probability, interval, value, segment, category, curve, days until, contributions."""
     known = X.copy()
     for at in range(len(missing)):
         known[0, missing[at]] = np.nan
@@ -183,7 +208,20 @@ def _score(
     out[0] = probability[0]
     out[1] = ends[0, 0]
     out[2] = ends[0, 1]
-    first = 3 + len(days)
-    out[3:first] = curve[0]
+    out[3] = np.nan
+    out[4] = -1.0
+    out[5] = -1.0
+    segment = np.empty(1, dtype=np.int8)
+    if has_value:
+        write_value(
+            known, value_column, value_table, value_parts, margin_rate, cheque, cheque_weight,
+            limits, out[3:4], segment,
+        )  # fmt: skip
+        out[4] = segment[0]
+    if has_loss:
+        write_categories(known, late, high_cheque, active, segment)
+        out[5] = segment[0]
+    first = _FIRST + len(days)
+    out[_FIRST:first] = curve[0]
     out[first : first + len(silent)] = until[0]
     out[first + len(silent) :] = contributions[0]

@@ -33,6 +33,12 @@ class MatrixScores(NamedTuple):
         Log-odds per family, zero for a family whose feed is absent.
     base : ndarray of float64, shape (n,), or None
         The margin of the average customer; with the contributions it sums to the margin.
+    value : ndarray of float64, shape (n,)
+        What is at stake with the customer, in currency; at least 0, NaN if not known or not scored.
+    segment : ndarray of int8, shape (n,)
+        Position in `churn.value.SEGMENTS`, -1 where there is no value.
+    category : ndarray of int8, shape (n,)
+        Position in `churn.loss.CATEGORIES`, -1 if not scored, or not known.
     """
 
     status: NDArray[np.int8]
@@ -43,6 +49,9 @@ class MatrixScores(NamedTuple):
     band: NDArray[np.int8]
     contributions: NDArray[np.float64] | None
     base: NDArray[np.float64] | None
+    value: NDArray[np.float64]
+    segment: NDArray[np.int8]
+    category: NDArray[np.int8]
 
 
 class NextPurchase(NamedTuple):
@@ -57,11 +66,20 @@ class NextPurchase(NamedTuple):
     latest: int | None
 
 
+class Money(NamedTuple):
+    """An amount in a currency, counted over so many days."""
+
+    amount: float
+    currency: str
+    days: int
+
+
 class CustomerScore(NamedTuple):
     """One customer's score, reasons and suggestion; `as_of` in microseconds since 1970 UTC.
 
     `risk_curve` has pairs of days after the lead time and the probability of no purchase until
     then, `interval` the ends of the 95% interval of `churn_probability` where it is known.
+    `customer_value` is the margin that hangs on keeping the customer.
     """
 
     customer_id: str
@@ -73,6 +91,9 @@ class CustomerScore(NamedTuple):
     next_purchase: NextPurchase | None
     horizon_days: int
     reasons: tuple[Reason, ...]
+    loss_category: str | None
+    value_segment: str | None
+    customer_value: Money | None
     action: Action | None
     model_version: str
     policy_version: str

@@ -11,20 +11,30 @@ from churn.columns import UNSEEN, Raw
 from churn.compiled import Floats, Integers
 from churn.events import MICROSECONDS_PER_DAY, Event, Feed
 from churn.features import absent_features, mask_absent_feeds
+from churn.loss import CATEGORIES
 from churn.matrix import LAPSED, SCORED, SILENCE, MatrixScorer, any_outside
 from churn.one_row import RowNumbers, RowScorer
 from churn.policy.action import Action
 from churn.policy.advise import Advisor, Known
 from churn.policy.advise_many import ManyActions, advise_many
 from churn.policy.contacts import RecentContacts
-from churn.policy.crowd import NO_CATEGORIES, Crowd
+from churn.policy.crowd import Crowd
 from churn.policy.default import default_policy
 from churn.policy.policy import Policy
 from churn.policy.situation import MOST_REASONS
 from churn.reasons import Direction, Reason, reasons
 from churn.reasons_by_column import Columns
 from churn.rows import CustomerRow, Rows
-from churn.scores import BANDS, STATUSES, UNKNOWN, CustomerScore, MatrixScores, NextPurchase
+from churn.scores import (
+    BANDS,
+    STATUSES,
+    UNKNOWN,
+    CustomerScore,
+    MatrixScores,
+    Money,
+    NextPurchase,
+)
+from churn.value import SEGMENTS
 from churn.words import Language
 
 __all__ = ["BANDS", "STATUSES", "CustomerRow", "CustomerScore", "MatrixScores", "Scorer"]
@@ -33,6 +43,7 @@ NEXT_PURCHASE_COVERAGE = 0.8
 _TAIL = (1.0 - NEXT_PURCHASE_COVERAGE) / 2.0
 _SILENT = (0.5, 1.0 - _TAIL, _TAIL)
 _NONE = np.empty(0, dtype=np.int64)
+_CATEGORIES = (*CATEGORIES, None)  # -1 is the last: none
 
 
 class Scorer(MatrixScorer):
@@ -119,6 +130,9 @@ class Scorer(MatrixScorer):
             next_purchase=None,
             horizon_days=self.bundle.manifest.horizon_days,
             reasons=(),
+            loss_category=None,
+            value_segment=None,
+            customer_value=None,
             action=None,
             model_version=self.bundle.version,
             policy_version=self.policy.version,
@@ -176,7 +190,6 @@ class Scorer(MatrixScorer):
         channels, contacts
             As in `churn.policy.crowd.Crowd`.
         """
-        n = len(X)
         crowd = Crowd(
             customer_id=customer_id,
             as_of=as_of,
@@ -187,10 +200,10 @@ class Scorer(MatrixScorer):
             is_lapsed=scores.status == LAPSED,
             families=self.schema.families,
             main=main_families,
-            value=np.full(n, np.nan),
-            segment=np.full(n, -1, dtype=np.int8),
-            categories=NO_CATEGORIES,
-            category=np.zeros(n, dtype=np.int64),
+            value=scores.value,
+            segment=scores.segment,
+            categories=_CATEGORIES,
+            category=scores.category.astype(np.int64) % len(_CATEGORIES),
             channels=channels,
             contacts=contacts,
         )
@@ -246,18 +259,20 @@ class Scorer(MatrixScorer):
         row: CustomerRow,
         named: Mapping[str, float],
         raising: Sequence[Reason],
-        probability: float | None,
+        found: RowNumbers,
         band: str | None,
-        earliest: float,
     ) -> Action:
         known = Known(
             customer_id=row.customer_id,
             as_of=row.as_of,
             row=named,
-            probability=probability,
+            probability=None if band is None else found.probability,
             band=band,
-            earliest=earliest,
+            earliest=found.until[1],
             reasons=raising,
+            value=None if math.isnan(found.value) else found.value,
+            segment=None if found.segment < 0 else SEGMENTS[found.segment],
+            category=_CATEGORIES[found.category],
             channels=row.channels,
             contacts=row.contacts,
         )
@@ -298,6 +313,9 @@ class Scorer(MatrixScorer):
         found = map(
             RowNumbers,
             scores.probability.tolist(),
+            scores.value.tolist(),
+            scores.segment.tolist(),
+            scores.category.tolist(),
             scores.interval.tolist(),
             scores.curve.tolist(),
             self.days_until_purchase(scores.curve).tolist(),
@@ -340,13 +358,11 @@ class Scorer(MatrixScorer):
         if is_scored:
             named = dict(zip(names, numbers, strict=True))
             why, raising = self._explain(row, named, found.contributions)
-            action = self._advised(
-                row, named, raising, found.probability, BANDS[band], found.until[1]
-            )
+            action = self._advised(row, named, raising, found, BANDS[band])
         elif status == LAPSED and numbers[self._open_complaints] > 0.0:
             # A complaint is answered whoever made it; the rest is win-back, another track.
             named = dict(zip(names, numbers, strict=True))
-            action = self._advised(row, named, (), None, None, math.nan)
+            action = self._advised(row, named, (), found, None)
         low, high = found.interval
         curve = found.curve
         return CustomerScore(
@@ -359,6 +375,9 @@ class Scorer(MatrixScorer):
             next_purchase=self._next_purchase(found.until, row.as_of) if is_scored else None,
             horizon_days=self.bundle.manifest.horizon_days,
             reasons=why,
+            loss_category=_CATEGORIES[found.category],
+            value_segment=None if found.segment < 0 else SEGMENTS[found.segment],
+            customer_value=self._money(found.value),
             action=action,
             model_version=self.bundle.version,
             policy_version=self.policy.version,
@@ -368,6 +387,12 @@ class Scorer(MatrixScorer):
             features_out_of_range=tuple([names[at] for at in beyond]),
             features_unseen=unseen,
         )
+
+    def _money(self, value: float) -> Money | None:
+        worth = self.bundle.model.value
+        if worth is None or math.isnan(value):
+            return None
+        return Money(value, self.bundle.manifest.currency, worth.days)
 
     def _next_purchase(self, until: Sequence[float], as_of: int) -> NextPurchase:
         start = as_of + self.bundle.manifest.lead_time_days * MICROSECONDS_PER_DAY

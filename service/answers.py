@@ -187,6 +187,7 @@ def customer_row(rows: Rows, request: Checked, now: int, root: str = "") -> Cust
 def told(score: CustomerScore) -> dict[str, Any]:
     """What an answer tells of a customer, whoever asked and when."""
     expected = score.next_purchase
+    worth = score.customer_value
     return {
         "customer_id": score.customer_id,
         "status": score.status,
@@ -206,6 +207,10 @@ def told(score: CustomerScore) -> dict[str, Any]:
         },
         # Their fields are the contract's, which the tests see to.
         "reasons": score.reasons,
+        "loss_category": score.loss_category,
+        "value_segment": score.value_segment,
+        "customer_value": worth
+        and {"amount": worth.amount, "currency": worth.currency, "days": worth.days},
         "action": score.action and _suggested(score.action),
         "model_version": score.model_version,
         "policy_version": score.policy_version,

@@ -8,11 +8,13 @@ import pyarrow as pa
 
 from churn.compiled import Booleans, Floats, Integers
 from churn.events import MICROSECONDS_PER_DAY
+from churn.loss import CATEGORIES
 from churn.policy.advise_many import NO_DATE, ManyActions
 from churn.policy.policy import SITUATIONS
 from churn.reasons_by_column import ManyReasons
 from churn.scores import BANDS, STATUSES
 from churn.scoring import Scorer
+from churn.value import SEGMENTS
 from service.columns import Answers
 
 _ENDS = pa.struct([("low", pa.float64()), ("high", pa.float64())])
@@ -36,6 +38,7 @@ _REASON = pa.struct(
         ("text", pa.string()),
     ]
 )
+_MONEY = pa.struct([("amount", pa.float64()), ("currency", pa.string()), ("days", pa.int64())])
 _ACTION = pa.struct(
     [
         ("code", pa.string()),
@@ -61,6 +64,9 @@ SCHEMA = pa.schema(
         ("risk_curve", pa.list_(_POINT)),
         ("next_purchase", _DATES),
         ("reasons", pa.list_(_REASON)),
+        ("loss_category", _NAME),
+        ("value_segment", _NAME),
+        ("customer_value", _MONEY),
         ("action", _ACTION),
         ("as_of", pa.timestamp("us", tz="UTC")),
         ("warnings", pa.list_(pa.string())),
@@ -118,6 +124,9 @@ def columns_of(
         _curve(scorer, scores.curve, ~none),
         _struct(_DATES, [_dates(instants) for instants in answers.next_purchase.T], none),
         _reasons(answers.reasons, scorer.schema.families),
+        _named(scores.category, CATEGORIES),
+        _named(scores.segment, SEGMENTS),
+        _money(scorer, scores.value),
         _action(answers.action),
         pa.array(as_of, pa.timestamp("us", tz="UTC")),
         _warnings(answers, warnings),
@@ -140,6 +149,14 @@ def _struct(kind: Any, columns: Sequence[Any], none: Booleans) -> Any:
         for column in columns
     ]
     return pa.StructArray.from_arrays(arrays, fields=list(kind), mask=pa.array(none))
+
+
+def _money(scorer: Scorer, value: Floats) -> Any:
+    worth = scorer.bundle.model.value
+    days = 0 if worth is None else worth.days
+    currency = pa.array([scorer.bundle.manifest.currency]).take(pa.array(np.zeros(len(value), int)))
+    columns = [value, currency, np.full(len(value), days)]
+    return _struct(_MONEY, columns, np.isnan(value))
 
 
 def _curve(scorer: Scorer, curve: Floats, scored: Booleans) -> Any:

@@ -8,13 +8,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from churn.manifest import FeatureEntry, Thresholds
+from churn.manifest import FeatureEntry, LossEntry, Thresholds, ValueEntry
 from churn.policy.policy import Situation
 from churn.reasons import Direction
 from churn.words import Language
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Band = Literal["low", "medium", "high"]
+LossCategory = Literal[
+    "one_time", "periodic_switched", "high_cheque_stopped", "active_shift", "other"
+]
+ValueSegment = Literal["A", "B", "C"]
 Status = Literal["scored", "lapsed", "insufficient_history", "unknown_customer"]
 DecisionOutcome = Literal["delivered", "accepted", "rejected", "ignored", "retained", "lost"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -86,6 +90,14 @@ class Action(_Exact):
     situation: Situation
 
 
+class CustomerValue(_Exact):
+    """The margin that hangs on keeping the customer."""
+
+    amount: Annotated[float, Field(ge=0)]
+    currency: str
+    days: Annotated[int, Field(description="Counted from the end of the lead time.")]
+
+
 class RiskPoint(_Exact):
     """A point of the risk curve."""
 
@@ -126,6 +138,16 @@ class Score(_Exact):
     risk_curve: list[RiskPoint]
     next_purchase: NextPurchase | None
     reasons: list[Reason]
+    loss_category: Annotated[
+        LossCategory | None, Field(description="What kind of loss it would be; docs/value.md.")
+    ]
+    value_segment: Annotated[
+        ValueSegment | None,
+        Field(description="A: the most valuable 20%, B: the next 30%, C: the others."),
+    ]
+    customer_value: Annotated[
+        CustomerValue | None, Field(description="Null where no cheque is known.")
+    ]
     action: Action | None
     model_version: str
     policy_version: str
@@ -320,6 +342,8 @@ class Model(_Exact):
     feeds: list[str]
     currency: str
     thresholds: Thresholds
+    value: Annotated[ValueEntry | None, Field(description="Null where no cheques are recorded.")]
+    loss: LossEntry | None
     metrics: dict[str, float | None]
     features: list[FeatureEntry]
 

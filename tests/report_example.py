@@ -20,6 +20,8 @@ from training.report_data import (
 )
 from training.tally import Tally
 from training.usability import Usability
+from training.value.check import CLASSIC, OWN, ValueCheck
+from training.value.worth import Worth
 from training.verdicts import Gate, Grade, Outcome
 
 HOSTILE = "<script>alert('&')</script> \\ `x` | [y](z)"
@@ -84,6 +86,7 @@ def example(n: int = 600, **changes: object) -> ReportData:
             name: expected_maximum_profit(is_churn, p) for name, p in probabilities.items() if n
         },
         economics=Campaign(),
+        worth=worth(truth),
     )  # fmt: skip
     return replace(data, **changes)
 
@@ -178,3 +181,45 @@ def drivers(truth: np.ndarray) -> tuple[Driver, ...]:
             (0.4, "same", "always the same", "cheque", "money", np.full(n, 3.0)),
         )
     )  # fmt: skip
+
+
+def worth(truth: np.ndarray) -> Worth:
+    """Values that do not depend on the risk, and every kind of loss."""
+    rng = np.random.default_rng(6)
+    n = len(truth)
+    value = rng.lognormal(4.0, 1.0, n)
+    value[rng.random(n) < 0.05] = np.nan
+    limits = (120.0, 55.0)
+    segment = np.where(np.isnan(value), -1, (value < limits[0]) + 1 * (value < limits[1]))
+    return Worth(
+        value=value,
+        segment=segment.astype(np.int8),
+        loss=rng.integers(0, 5, n).astype(np.int8),
+        limits=limits,
+        days=365,
+        window_days=180,
+        horizon_days=60,
+        margin_rate=0.3,
+        check=value_check(),
+    )
+
+
+def value_check(n: int = 2_000) -> ValueCheck:
+    """Keepwell knows what is to come but for chance; the others know it less well."""
+    rng = np.random.default_rng(2)
+    expected = rng.lognormal(3.0, 1.0, n)
+    back = rng.random(n) < 0.5
+    if_back, if_gone = 1.6 * expected, 0.4 * expected
+    return ValueCheck(
+        as_of=FIRST,
+        days=180,
+        realised=np.where(back, if_back, if_gone) * rng.gamma(2.0, 0.5, n),
+        expected={
+            "keepwell": expected,
+            CLASSIC: expected * rng.lognormal(0.0, 0.7, n),
+            OWN: expected * rng.lognormal(0.4, 1.2, n),
+        },
+        came_back=back,
+        if_back=if_back,
+        if_gone=if_gone,
+    )

@@ -14,6 +14,7 @@ from training.ingest import Ingested, ingest
 from training.packing import pack
 from training.simulate import simulate
 from training.snapshots import Snapshots, collect
+from training.value.fit import with_value
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -51,4 +52,5 @@ def fitted_on(config: Config, ingested: Ingested) -> tuple[Fitted, Snapshots, Sn
         feeds=ingested.feeds,
         seed=7,
     )
+    fitted = with_value(config, ingested, calendar, fitted, reference, ingested.complete_until)
     return fitted, snapshots, reference

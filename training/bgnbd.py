@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit, gammaln
+from scipy.special import expit, gammaln, hyp2f1
 
 Floats = NDArray[np.float64]
 
@@ -69,6 +69,30 @@ class BgNbd:
         """
         wait = ((self.alpha + age) / (self.alpha + age + horizon)) ** (self.r + x)
         return np.asarray(1 - self.probability_alive(x, t_x, age) * (1 - wait))
+
+    def expected_purchases(self, x: Floats, t_x: Floats, age: Floats, horizon: float) -> Floats:
+        """Expected purchase days within `horizon` from now, shape (n,).
+
+        Parameters
+        ----------
+        x, t_x, age : ndarray, shape (n,)
+            As in `probability_alive`.
+        horizon : float
+            In the same unit of time.
+
+        References
+        ----------
+        Fader, Hardie & Lee (2005), equation 10.
+        """
+        r, alpha, a, b = self.r, self.alpha, self.a, self.b
+        still = (alpha + age) / (alpha + age + horizon)
+        series = hyp2f1(r + x, b + x, a + b + x - 1, 1.0 - still)
+        if_alive = (a + b + x - 1) / (a - 1) * (1 - still ** (r + x) * series)
+        # Nobody buys more than at the rate of the time before without ever leaving, which is also
+        # what is left where so many purchases overflow the series.
+        most = (r + x) / (alpha + age) * horizon
+        if_alive = np.where(np.isfinite(if_alive), np.clip(if_alive, 0.0, most), most)
+        return np.asarray(self.probability_alive(x, t_x, age) * if_alive)
 
     def _log_odds_left(self, x: Floats, t_x: Floats, age: Floats) -> Floats:
         log_odds = (

@@ -142,7 +142,7 @@ class Business(Section):
     """Share of an amount that is margin."""
 
     value_horizon_days: Days = 365
-    """Days over which a customer's value is counted."""
+    """Days over which a customer's value is counted; at least horizon_days."""
 
     retained_value: float = Field(default=200.0, gt=0)
     """Worth of one churner who is kept, for the expected maximum profit in the report. This and

@@ -1,6 +1,6 @@
 """What follows from the facts about a model: computed once, printed by the page and the card."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from training.metrics import EceFloor, Metrics, cumulative, ece_floor, evaluate
 
 if TYPE_CHECKING:
     from training.report_data import ReportData
+    from training.value.worth import Part
 
 MODEL = "keepwell"
 LABELS = {
@@ -58,6 +59,8 @@ class Findings:
     stages, categories, dates : tuple of Group
         Keepwell on one-time and on repeat buyers, by favourite category (largest first, the small
         ones together) and on each date, oldest first; empty where the facts do not say.
+    segments, losses : tuple of Group
+        Keepwell by value segment and by loss category.
     bands : tuple of Band
         Highest first.
     """
@@ -71,6 +74,8 @@ class Findings:
     stages: tuple[Group, ...]
     categories: tuple[Group, ...]
     dates: tuple[Group, ...]
+    segments: tuple[Group, ...]
+    losses: tuple[Group, ...]
     bands: tuple[Band, ...]
 
     @property
@@ -119,6 +124,8 @@ def findings(data: "ReportData") -> Findings:
         stages=_stages(data, own),
         categories=_categories(data, own),
         dates=_dates(data, own, bootstrap.of(MODEL)),
+        segments=_worth_parts(data, own, data.worth.segments if data.worth else ()),
+        losses=_worth_parts(data, own, data.worth.losses if data.worth else ()),
         bands=_bands(y, own, data.thresholds),
     )
 
@@ -162,6 +169,14 @@ def _categories(data: "ReportData", own: NDArray[np.float64]) -> tuple[Group, ..
     if len(others) >= FEWEST_OF_CATEGORY:
         parts.append((f"{len(names) - len(shown)} other categories together", others))
     return tuple(group(name, data.is_churn[rows], own[rows], data.seed) for name, rows in parts)
+
+
+def _worth_parts(
+    data: "ReportData", own: NDArray[np.float64], parts: Sequence["Part"]
+) -> tuple[Group, ...]:
+    return tuple(
+        group(part.name, data.is_churn[part.rows], own[part.rows], data.seed) for part in parts
+    )
 
 
 def _dates(

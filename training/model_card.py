@@ -13,7 +13,9 @@ from training.findings import MODEL, Findings, label
 from training.groups import Group
 from training.html import number
 from training.next_steps import next_steps
+from training.report.value import meaning
 from training.report_data import ReportData
+from training.value.check import NAMES
 
 NOT_FOR = (
     "Decisions about a person other than how to serve them: credit, price, access, employment.",
@@ -71,6 +73,7 @@ def render(data: ReportData) -> str:
         f"{found.floor.mean:.3f} by chance (95%: {found.floor.p95:.3f}).",
         _parts("customers", found.stages),
         _bands(found),
+        _value(data),
         _reasons(data.faithfulness),
         _gates(data),
         "## Limits",
@@ -141,6 +144,32 @@ def _parts(head: str, groups: Iterable[Group]) -> str:
     ]
     head_of = (head, "n", "left", "expected", "ROC AUC", "log loss", "ECE")
     return _table(head_of, rows) if rows else ""
+
+
+def _value(data: ReportData) -> str:
+    worth = data.worth
+    if worth is None:
+        return ""
+    told = f"## Value\n\n{meaning(worth).strip()}"
+    check = worth.check
+    if check is not None:
+        rows = [
+            (
+                NAMES[name],
+                number(check.ranks[name].value, check.ranks[name]),
+                number(check.ratio(name).value, check.ratio(name)),
+                f"{check.miss(name):.0%}",
+            )
+            for name in check.expected
+        ]
+        told += (
+            f"\n\nMargin in the {check.days} days after {check.as_of}, learnt from what was "
+            "known by then:\n\n"
+            + _table(
+                ("expected by", "rank correlation", "realised / expected", "tenths off by"), rows
+            )
+        )
+    return told + "\n\n" + _parts("part", (*data.findings.segments, *data.findings.losses))
 
 
 def _reasons(found: Faithfulness | None) -> str:

@@ -15,12 +15,13 @@ from churn.columns import Column
 from churn.features import FEATURES
 from churn.manifest import FeatureEntry, Manifest, Reference, Thresholds
 from churn.schema import Schema
-from training.calendar import date_of
+from training.calendar import Calendar, date_of
 from training.config import Config
 from training.fit import Fitted, predict
 from training.ingest import Ingested
 from training.snapshots import Snapshots
 from training.table.config import TableConfig
+from training.value.fit import entries
 
 HIGH_SHARE, MEDIUM_SHARE = 0.2, 0.3
 MINIMUM_FEATURES = 2
@@ -91,6 +92,7 @@ def pack(
             "calibration": fitted.calibration.evidence,
             "lightgbm": fitted.settings,
         },
+        **entries(config, Calendar.of(config, ingested), fitted, ingested.complete_until),
     )
 
 

@@ -8,7 +8,7 @@ unpromoted.
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -38,6 +38,9 @@ from training.progress import Progress, Silent
 from training.report_data import Earlier, ReportData, purchase_target
 from training.report_facts import calendar_of, risk_curves
 from training.snapshots import collect
+from training.value.check import ValueCheck, check_value
+from training.value.fit import Window, value_days, with_value
+from training.value.worth import worth_of
 from training.verdicts import Outcome
 
 ASKED_DATES = 6  # before the test date: enough to know what a column meant until then
@@ -130,6 +133,11 @@ def train(
             boosters=boosters,
             progress=progress,
         )
+        progress.stage("valuing customers")
+        known = with_value(config, ingested, calendar, judged.fitted, judged.test, test_date)
+        judged = replace(judged, fitted=known)
+        fitted = with_value(config, ingested, calendar, fitted, reference, ingested.complete_until)
+        checked = check_value(config, ingested, calendar, judged)
         asked = collect(
             ingested,
             [*calendar.training_dates(test_date)[-ASKED_DATES:], test_date],
@@ -152,11 +160,15 @@ def train(
         "expected_maximum_profit": profit.per_customer,
         "contacted_share": profit.contacted_share,
         **judgement.faithfulness.metrics(),
+        **({} if checked is None else checked.figures()),
     }
     manifest, files = pack(config, ingested, fitted, reference, snapshots, metrics, now)
     verdict = verdict_entry(judgement, judged, config, ingested.complete_until)
     manifest = manifest.model_copy(update={"verdict": verdict})
-    data = _report_data(config, ingested, judged, judgement, category, fitted, manifest, now)
+    window = Window.of(calendar, test_date, value_days(config))
+    data = _report_data(
+        config, ingested, judged, judgement, category, fitted, manifest, now, window, checked
+    )
     path = registry.publish(manifest, files | pages(data))
     promoted = not judgement.failed
     if promoted:
@@ -189,6 +201,8 @@ def _report_data(
     fitted: Fitted,
     manifest: Manifest,
     now: datetime,
+    window: Window,
+    checked: ValueCheck | None,
 ) -> ReportData:
     test, zone = judged.test, config.events.zone
     model, problem = judged.fitted.model, config.problem
@@ -238,6 +252,13 @@ def _report_data(
         grade=judgement.grade,
         faithfulness=judgement.faithfulness,
         empc=judgement.empc,
+        worth=worth_of(
+            model,
+            test.X,
+            window_days=window.days,
+            horizon_days=problem.horizon_days,
+            check=checked,
+        ),
     )
 
 

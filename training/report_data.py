@@ -20,6 +20,7 @@ from training.findings import MODEL, Findings, findings
 from training.gates import CALIBRATION_WARNING
 from training.own_report import OwnReport
 from training.usability import Usability
+from training.value.worth import Worth
 from training.verdicts import Gate, Grade
 
 WORTH_A_WARNING = 0.05
@@ -160,6 +161,8 @@ class ReportData:
         Expected maximum profit of a retention campaign with each model, ``keepwell`` first.
     economics : Economics or None
         What that campaign costs and brings.
+    worth : Worth or None
+        What is at stake with each test customer, and what kind of loss each would be.
     """
 
     model_version: str
@@ -196,6 +199,7 @@ class ReportData:
     faithfulness: Faithfulness | None = None
     empc: Mapping[str, CampaignProfit] = field(default_factory=dict)
     economics: Economics | None = None
+    worth: Worth | None = None
 
     @property
     def cautions(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from churn.compiled import Integers
+from churn.loss import CATEGORIES
 from churn.policy.contacts import RecentContacts
 from churn.reasons_by_column import many_reasons
 from churn.scoring import BANDS, STATUSES, MatrixScores, Scorer
+from churn.value import SEGMENTS
 from churn.words import Language
 from training.action_columns import FIELDS, action_columns
 from training.reason_lists import REASON, listed
@@ -31,6 +33,9 @@ def schema(reasons: int) -> pa.Schema:
         ("risk_band", pa.string()),
         ("risk_curve", pa.list_(_POINT)),
         ("next_purchase_days", pa.float64()),
+        ("customer_value", pa.float64()),
+        ("value_segment", pa.string()),
+        ("loss_category", pa.string()),
     ]
     if reasons > 0:
         fields += [("reasons", pa.list_(REASON)), *FIELDS, ("policy_version", pa.string())]
@@ -70,13 +75,16 @@ def scored_table(
     """
     columns = {
         "customer_id": customer_id,
-        "status": pa.array(np.array(STATUSES, dtype=object)[scores.status], pa.string()),
+        "status": _named(scores.status, STATUSES),
         "churn_probability": pa.array(scores.probability, from_pandas=True),
-        "risk_band": pa.array(np.array([*BANDS, None], dtype=object)[scores.band], pa.string()),
+        "risk_band": _named(scores.band, BANDS),
         "risk_curve": _curves(scores, scorer),
         "next_purchase_days": pa.array(
             scorer.bundle.model.curve.days_until(scores.curve, 0.5)[:, 0], from_pandas=True
         ),
+        "customer_value": pa.array(scores.value, from_pandas=True),
+        "value_segment": _named(scores.segment, SEGMENTS),
+        "loss_category": _named(scores.category, CATEGORIES),
     }
     if reasons > 0 and scores.contributions is not None:
         many = many_reasons(
@@ -103,6 +111,11 @@ def scored_table(
         columns["policy_version"] = pa.array([scorer.policy.version] * len(X), pa.string())
     columns["model_version"] = pa.array([scorer.bundle.version] * len(X), pa.string())
     return pa.table(columns, schema=schema(reasons))
+
+
+def _named(codes: NDArray[np.int8], names: Sequence[str]) -> pa.Array:
+    """Names by their positions; -1 is none."""
+    return pa.array(np.array([*names, None], dtype=object)[codes], pa.string())
 
 
 def _curves(scores: MatrixScores, scorer: Scorer) -> pa.Array:
@@ -141,7 +154,7 @@ def write(tables: Iterator[pa.Table], out: Path, columns: pa.Schema) -> int:
 
 
 def _convert(scored: Path, out: Path, columns: pa.Schema) -> None:
-    """CSV for a manager (riskiest first, reasons as one text) or NDJSON for a program."""
+    """CSV for a manager (most at stake first, reasons as one text) or NDJSON for a program."""
     with duckdb.connect(config={"temp_directory": str(out.parent)}) as connection:
         if out.suffix == ".ndjson":
             connection.execute(f"COPY (FROM '{_quoted(scored)}') TO '{_quoted(out)}' (FORMAT json)")
@@ -154,9 +167,11 @@ def _convert(scored: Path, out: Path, columns: pa.Schema) -> None:
             )
         connection.execute(
             "COPY (SELECT customer_id, status, round(churn_probability, 4) AS churn_probability,"
-            f" risk_band, round(next_purchase_days) AS next_purchase_days{texts}"
-            f" FROM '{_quoted(scored)}'"
-            f" ORDER BY churn_probability DESC NULLS LAST, customer_id) TO '{_quoted(out)}'"
+            f" risk_band, round(next_purchase_days) AS next_purchase_days{texts},"
+            " round(customer_value, 2) AS customer_value, value_segment, loss_category"
+            f" FROM '{_quoted(scored)}' AS scored"
+            f" ORDER BY scored.churn_probability * scored.customer_value DESC NULLS LAST,"
+            f" scored.churn_probability DESC NULLS LAST, customer_id) TO '{_quoted(out)}'"
             " (FORMAT csv, HEADER)"
         )
 

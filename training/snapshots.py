@@ -122,7 +122,9 @@ def collect(
         total = 0
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for rows in pool.map(
-                lambda k: len(_rows(ingested.bucket(k), wanted, problem, everyone, None)[0]),
+                lambda k: len(
+                    eligible_pairs(ingested.bucket(k), wanted, problem, everyone, None)[0]
+                ),
                 range(ingested.n_buckets),
             ):
                 total += rows
@@ -176,7 +178,7 @@ def by_bucket(
 
     def one(k: int) -> Snapshots:
         log = ingested.bucket(k)
-        customers, dates, days = _rows(log, wanted, problem, everyone, known_until)
+        customers, dates, days = eligible_pairs(log, wanted, problem, everyone, known_until)
         if share < 1.0:
             kept = np.random.default_rng([seed, k]).random(len(customers)) < share
             customers, dates, days = customers[kept], dates[kept], days[kept]
@@ -224,7 +226,7 @@ def count_outcomes(
     customers = 0
 
     def one(k: int) -> tuple[Integers, Integers, Floats]:
-        return _rows(ingested.bucket(k), wanted, problem, False, known_until)
+        return eligible_pairs(ingested.bucket(k), wanted, problem, False, known_until)
 
     progress.stage("counting who comes back", ingested.n_buckets)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -238,10 +240,27 @@ def count_outcomes(
     return dict(zip(wanted.tolist(), counts, strict=True)), customers
 
 
-def _rows(
+def eligible_pairs(
     log: EventLog, as_ofs: Integers, problem: Problem, everyone: bool, known_until: int | None
 ) -> tuple[Integers, Integers, Floats]:
-    """The (customer, date) pairs to look at, and the days to their next purchases."""
+    """The (customer, date) pairs to look at, and the days to their next purchases.
+
+    Parameters
+    ----------
+    log : EventLog
+        Events of some customers.
+    as_ofs : ndarray of int64
+        Dates, microseconds since 1970-01-01 UTC.
+    problem, everyone, known_until
+        As in `collect`.
+
+    Returns
+    -------
+    customers, dates : ndarray of int64, shape (n,)
+        Positions in the log, and the dates.
+    days : ndarray of float64, shape (n,)
+        From the end of the lead time to the next purchase; infinite where none is known of.
+    """
     day = MICROSECONDS_PER_DAY
     eligible = np.zeros((log.n_customers, len(as_ofs)), dtype=np.bool_)
     days = np.full((log.n_customers, len(as_ofs)), np.inf)

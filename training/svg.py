@@ -99,7 +99,12 @@ def chart_of(rows: Iterable[Mapping[str, Any]]) -> alt.Chart:
 
 def diagonal() -> alt.Chart:
     """Return the dashed line from (0, 0) to (1, 1)."""
-    ends = [{"x": 0, "y": 0}, {"x": 1, "y": 1}]
+    return diagonal_to(1.0)
+
+
+def diagonal_to(end: float) -> alt.Chart:
+    """Return the dashed line from (0, 0) to (end, end)."""
+    ends = [{"x": 0.0, "y": 0.0}, {"x": end, "y": end}]
     chart: alt.Chart = (
         chart_of(ends)
         .mark_line(strokeDash=[4, 4], strokeWidth=1, color=INK)

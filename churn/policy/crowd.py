@@ -15,8 +15,6 @@ from churn.policy.advise import USUAL_SEGMENT, Advisor
 from churn.policy.contacts import RecentContacts, is_answered, not_contacted
 from churn.policy.policy import BANDS, SEGMENTS, SITUATIONS, Policy, Situation
 
-NO_CATEGORIES: tuple[str | None, ...] = (None,)
-
 
 class Crowd(NamedTuple):
     """What is known of n customers who are to be advised; `churn.policy.advise.Known` by column.

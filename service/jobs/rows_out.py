@@ -36,6 +36,9 @@ SHEET = (
     "next_purchase_days",
     "reasons",
     "action",
+    "customer_value",
+    "value_segment",
+    "loss_category",
     "error",
 )
 """Columns of results as CSV."""
@@ -147,6 +150,7 @@ class Sheet(_Text):
 
     def _answer(self, score: CustomerScore) -> bytes:
         probability, expected = score.churn_probability, score.next_purchase
+        worth = score.customer_value
         days: int | None = None
         if expected is not None and expected.median is not None:
             lead = self._scorer.bundle.manifest.lead_time_days
@@ -159,11 +163,15 @@ class Sheet(_Text):
             days,
             " | ".join([reason.text for reason in score.reasons]),
             None if score.action is None else score.action.code,
+            None if worth is None else round(worth.amount, 2),
+            score.value_segment,
+            score.loss_category,
             None,
         )
 
     def _refusal(self, index: int, customer_id: str | None, problem: Problem) -> bytes:
-        return record(customer_id, REFUSED, None, None, None, None, None, problem.detail)
+        nothing = [None] * (len(SHEET) - 3)
+        return record(customer_id, REFUSED, *nothing, problem.detail)
 
 
 def record(*cells: str | float | None) -> bytes:

@@ -82,7 +82,8 @@ def test_a_stream_is_answered_as_json_would_be_to_the_last_bit(client: AppClient
     assert {row["status"] for row in expected} == {"scored", "lapsed", "insufficient_history"}
     for row, other in zip(out.to_pylist(), expected, strict=True):
         for name in ("customer_id", "status", "churn_probability", "risk_band", "risk_curve",
-                     "probability_interval"):  # fmt: skip
+                     "probability_interval", "loss_category", "value_segment",
+                     "customer_value"):  # fmt: skip
             assert row[name] == other[name], name
         assert row["action"] == suggested(other["action"])
         assert row["as_of"].isoformat() == other["as_of"].replace("Z", "+00:00")

@@ -28,9 +28,9 @@ def test_a_history_is_scored(client: AppClient) -> None:
     assert body["action"]["code"]
     assert set(body) == {
         "customer_id", "status", "churn_probability", "probability_interval", "risk_band",
-        "horizon_days", "risk_curve", "next_purchase", "reasons", "action", "model_version",
-        "policy_version",
-        "as_of", "scored_at", "request_id", "warnings",
+        "horizon_days", "risk_curve", "next_purchase", "reasons", "loss_category", "value_segment",
+        "customer_value", "action", "model_version", "policy_version", "as_of", "scored_at",
+        "request_id", "warnings",
     }  # fmt: skip
 
 

@@ -81,7 +81,7 @@ def test_of_an_unknown_customer_nothing_is_said(stored: AppClient) -> None:
     assert body["customer_id"] == "nobody"
     assert body["as_of"] == AS_OF
     for name in ("churn_probability", "probability_interval", "risk_band", "next_purchase",
-                 "action"):  # fmt: skip
+                 "action", "loss_category", "value_segment", "customer_value"):  # fmt: skip
         assert body[name] is None
     assert body["reasons"] == body["risk_curve"] == body["warnings"] == []
     assert stored.metric("predict_rows_total", mode="single", status="unknown_customer") == 1

@@ -166,6 +166,9 @@ def test_bulk_gives_the_bits_that_one_by_one_gives(
         days = row["next_purchase_days"]
         assert median == (None if days is None else as_of + int(days * 86_400_000_000))
         assert suggested(row) == (one.action and told(one.action))
+        assert row["customer_value"] == (one.customer_value and one.customer_value.amount)
+        assert row["value_segment"] == one.value_segment
+        assert row["loss_category"] == one.loss_category
         assert row["model_version"] == one.model_version
         assert [
             (
@@ -204,14 +207,24 @@ def test_csv_is_sorted_for_a_manager(
 ) -> None:
     table = scored(shop, published, tmp_path / "scores.csv")
     assert list(table[0])[:4] == ["customer_id", "status", "churn_probability", "risk_band"]
-    risks = [float(row["churn_probability"]) for row in table if row["churn_probability"]]
-    assert risks == sorted(risks, reverse=True)
-    assert all(row["churn_probability"] == "" for row in table[len(risks) :])
     by_id = {row["customer_id"]: row for row in rows}
+    told = [row for row in table if row["churn_probability"]]
+    at_stake = [
+        by_id[row["customer_id"]]["churn_probability"] * by_id[row["customer_id"]]["customer_value"]
+        for row in told
+    ]
+    assert at_stake == sorted(at_stake, reverse=True)
+    assert len({row["value_segment"] for row in told}) == 3
+    assert all(row["churn_probability"] == "" for row in table[len(told) :])
     for row in table:
         texts = [why["text"] for why in by_id[row["customer_id"]]["reasons"]]
         assert row["reasons"] == " | ".join(texts)
         assert row["action"] == (by_id[row["customer_id"]]["action"] or "")
+        value = by_id[row["customer_id"]]["customer_value"]
+        amount = float(row["customer_value"] or "nan")
+        assert amount == pytest.approx(
+            float("nan") if value is None else value, abs=0.006, nan_ok=True
+        )
 
 
 def test_ndjson_holds_what_parquet_does(

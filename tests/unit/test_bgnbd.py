@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.special import hyp2f1
 
 from training import bgnbd
 from training.bgnbd import BgNbd
@@ -36,15 +35,37 @@ def histories(model, n, age, seed):
     return x, t_x, following
 
 
-def test_expected_purchases_of_the_published_customer_follow_from_the_probability_alive():
+def lives(model, n, age, end, seed):
+    """The same story beyond `age`: x and t_x at that time, and purchases from there to `end`."""
+    rng = np.random.default_rng(seed)
+    rate = rng.gamma(model.r, 1 / model.alpha, n)
+    quit_chance = rng.beta(model.a, model.b, n)
+    x, t_x, later, now = np.zeros((4, n))
+    active = np.arange(n)
+    while len(active):
+        now[active] += rng.exponential(1 / np.maximum(rate[active], 1e-300))
+        active = active[now[active] < end]
+        before = active[now[active] < age]
+        x[before] += 1
+        t_x[before] = now[before]
+        later[active[now[active] >= age]] += 1
+        active = active[rng.random(len(active)) >= quit_chance[active]]
+    return x, t_x, later
+
+
+def test_the_published_customers_expected_purchases_come_out():
     # Fader & Hardie's spreadsheet note: x=2, t_x=30.43, T=38.86 gives 1.226 in 39 more weeks.
-    r, alpha, a, b = PUBLISHED.r, PUBLISHED.alpha, PUBLISHED.a, PUBLISHED.b
-    x, age, t = 2, 38.86, 39
-    still = (alpha + age) / (alpha + age + t)
-    hypergeometric = hyp2f1(r + x, b + x, a + b + x - 1, t / (alpha + age + t))
-    if_alive = (a + b + x - 1) / (a - 1) * (1 - still ** (r + x) * hypergeometric)
-    alive = PUBLISHED.probability_alive(one(x), one(30.43), one(age))
-    assert if_alive * alive == pytest.approx(1.226, abs=5e-4)
+    got = PUBLISHED.expected_purchases(one(2), one(30.43), one(38.86), 39.0)
+    assert got == pytest.approx(1.226, abs=5e-4)
+
+
+def test_expected_purchases_are_as_many_as_in_a_simulated_shop():
+    model, age, horizon = BgNbd(0.8, 4.0, 1.8, 2.4), 30.0, 12.0
+    x, t_x, later = lives(model, 100_000, age, age + horizon, seed=4)
+    predicted = model.expected_purchases(x, t_x, np.full(len(x), age), horizon)
+    for group in (x == 0, (x >= 1) & (x < 4), x >= 4):
+        error = later[group].std() / np.sqrt(group.sum())
+        assert later[group].mean() == pytest.approx(predicted[group].mean(), abs=4 * error)
 
 
 def test_no_purchase_comes_as_often_as_in_a_simulated_shop():

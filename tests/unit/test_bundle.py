@@ -280,6 +280,9 @@ PART_CHANGES: dict[str, dict[str, Callable[[Any], Any]]] = {
     "a curve that does not hold its horizon": {"curve": lambda c: c | {"horizon": 99}},
     "a curve of days gone by": {"curve": lambda c: c | {"days": -c["days"]}},
     "an interval of less than nothing": {"reliability": lambda r: r | {"repeat": -1.0}},
+    "a value of columns that are not there": {"value": lambda v: v | {"column": v["column"] + 999}},
+    "segments without limits": {"value": lambda v: v | {"limits": v["limits"][:0]}},
+    "a limit of lateness below nothing": {"loss": lambda r: r | {"late": -1.0}},
     "a list for a dictionary": {"calibration": lambda c: list(c)},
     "32-bit thresholds": {"trees": lambda t: t | {"threshold": t["threshold"].astype(np.float32)}},
 }
@@ -291,6 +294,18 @@ def test_a_model_whose_parts_do_not_fit_is_refused(tmp_path: Path, change: str) 
     with pytest.raises(BundleCorrupt) as error:
         bundle.load(folder)
     assert str(folder / MODEL) in one_line(error)
+
+
+def test_an_older_bundle_without_values_is_loaded_and_says_nothing_of_them(tmp_path: Path) -> None:
+    older = read(small_model()[1][MODEL])
+    del older["value"], older["loss"]
+    golden = json.loads(small_model()[1][GOLDEN])
+    for row in golden["rows"]:
+        del row["value"]
+    folder = written(tmp_path / "bundle", model=dumped(older), golden=json.dumps(golden).encode())
+    loaded = bundle.load(folder).model
+    assert loaded.value is None
+    assert loaded.loss is None
 
 
 @pytest.mark.parametrize(
@@ -308,12 +323,16 @@ def test_a_model_of_other_columns_or_families_asks_to_train_again(
         bundle.load(folder)
 
 
-@pytest.mark.parametrize("what", ["probability", "contributions"])
+@pytest.mark.parametrize("what", ["probability", "contributions", "value", "no value"])
 def test_a_model_that_gives_other_results_is_not_served(tmp_path: Path, what: str) -> None:
     golden = json.loads(small_model()[1][GOLDEN])
     row = golden["rows"][3]
     if what == "probability":
         row["probability"] += 1e-6
+    elif what == "value":
+        row["value"] *= 1.0 + 1e-6
+    elif what == "no value":
+        row["value"] = None
     else:
         row["contributions"][0] += 1e-6
     folder = written(tmp_path / "bundle", golden=json.dumps(golden).encode())

@@ -351,9 +351,12 @@ def test_a_sheet_is_for_a_manager_and_has_no_formulas(loaded: Loaded, tmp_path: 
         assert row["risk_band"] == line["risk_band"]
         assert row["reasons"] == " | ".join(reason["text"] for reason in line["reasons"])
         assert row["action"] == line["action"]["code"]
+        assert float(row["customer_value"]) == round(line["customer_value"]["amount"], 2)
+        assert row["value_segment"] == line["value_segment"]
+        assert row["loss_category"] == line["loss_category"]
         assert row["error"] == ""
     assert found[2]["error"] == lines[2]["error"]["detail"]
-    assert found[1]["churn_probability"] == ""
+    assert found[1]["churn_probability"] == found[1]["customer_value"] == ""
 
 
 def test_parquet_needs_its_extra(

@@ -106,7 +106,7 @@ def test_every_tag_is_closed_and_every_link_leads_somewhere(outline):
 
 
 def test_every_plot_says_in_words_what_to_see(html, outline):
-    assert len(outline.titles) == len(outline.descriptions) == html.count("<svg") == 29
+    assert len(outline.titles) == len(outline.descriptions) == html.count("<svg") == 36
     assert set(outline.titles) <= set(outline.headings)
     for title in outline.titles:
         assert len(title) > 25, title

@@ -16,11 +16,13 @@ from churn.events import MICROSECONDS_PER_DAY as DAY
 from churn.events import Event, Feed, Kind, customer_log
 from churn.features import FAMILIES, FEATURE_NAMES, FEATURES, POSITION, Family, Feature, features
 from churn.history import History
+from churn.loss import CATEGORIES
 from churn.manifest import Thresholds
 from churn.policy.default import default_policy
 from churn.registry import Registry
 from churn.schema import LOOP
 from churn.scoring import BANDS, STATUSES, CustomerScore, Scorer
+from churn.value import SEGMENTS
 from training.calendar import instant
 
 AS_OF = instant(datetime(2024, 11, 1, tzinfo=UTC))
@@ -454,3 +456,54 @@ def test_stored_events_score_as_the_same_events_sent(scorer: Scorer, seed: int) 
     assert found == sent
     (before,) = scorer.score_rows([scorer.rows.of_history("c", stored, AS_OF, upto=1)])
     assert before == scorer.score_events("c", events[::2], AS_OF)
+
+
+def test_a_scored_customer_has_a_value_a_segment_and_a_kind_of_loss(scorer: Scorer) -> None:
+    score = scorer.score_events("c", history(), AS_OF)
+    value = scorer.bundle.model.value
+    assert value is not None
+    assert score.customer_value is not None
+    assert score.customer_value.amount > 0.0
+    assert score.customer_value[1:] == (scorer.bundle.manifest.currency, value.days)
+    assert score.value_segment in SEGMENTS
+    assert score.loss_category in CATEGORIES
+    assert scorer.score_events("c", history(purchases=1), AS_OF).loss_category == "one_time"
+
+
+@pytest.mark.parametrize("silence", [181.0, 400.0])
+def test_a_lapsed_customer_has_no_value_to_keep(scorer: Scorer, silence: float) -> None:
+    score = scorer.score_events("c", history(silence=silence), AS_OF)
+    assert score.status == "lapsed"
+    assert score.customer_value is score.value_segment is score.loss_category is None
+
+
+def test_without_cheques_the_value_is_not_known_but_the_kind_of_loss_is(scorer: Scorer) -> None:
+    feeds = frozenset({Feed.ORDERS})
+    score = scorer.score_events("c", history(purchases=1), AS_OF, feeds=feeds)
+    assert score.status == "scored"
+    assert score.customer_value is score.value_segment is None
+    assert score.loss_category == "one_time"
+
+
+def test_values_by_column_have_the_bits_of_values_one_by_one(scorer: Scorer) -> None:
+    X = rows(scorer)
+    many = scorer.score_matrix(X)
+    assert (np.isnan(many.value) == (many.segment < 0)).all()
+    assert ((many.category >= 0) == (many.status == 0)).all()
+    assert set(many.segment.tolist()) > {-1}
+    for at in range(len(X)):
+        one = scorer.score_matrix(X[at : at + 1])
+        assert one.value.tobytes() == many.value[at : at + 1].tobytes()
+        assert one.segment[0] == many.segment[at]
+        assert one.category[0] == many.category[at]
+
+
+def test_a_model_without_values_says_nothing_of_them(bundle: Bundle) -> None:
+    older = Scorer(replace(bundle, model=replace(bundle.model, value=None, loss=None)))
+    score = older.score_events("c", history(), AS_OF)
+    assert score.churn_probability is not None
+    assert score.customer_value is score.value_segment is score.loss_category is None
+    many = older.score_matrix(rows(older))
+    assert np.isnan(many.value).all()
+    assert (many.segment == -1).all()
+    assert (many.category == -1).all()

@@ -1,6 +1,7 @@
 """What a campaign earns, by how many customers it contacts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import altair as alt
 import numpy as np
@@ -16,6 +17,15 @@ Floats = NDArray[np.float64]
 CURVE_POINTS = 101
 LITTLE = 0.02
 """Of the profit: a choice that brings less than this share more hardly matters."""
+
+
+class Judged(NamedTuple):
+    """A part of the customers, what became of them, and what a campaign among them costs."""
+
+    name: str
+    is_churn: NDArray[np.bool_]
+    probability: Floats
+    economics: Economics
 
 
 def profit(
@@ -72,6 +82,42 @@ def profit(
     )
     note = f"The dot is the best campaign with Keepwell, if {accepted:.0%} of leavers accept."
     return drawn(level(0, "y") + lines + mark, "profit", title, note)
+
+
+def profit_by(parts: Sequence[Judged], what: str, currency: str) -> Figure:
+    """The same of several parts of the customers, each with its own worth of a customer kept."""
+    grid = np.linspace(0, 1, CURVE_POINTS)
+    rows, best = [], {}
+    for name, is_churn, probability, e in parts:
+        accepted = e.acceptance_alpha / (e.acceptance_alpha + e.acceptance_beta)
+        curve = _profit(is_churn, probability, grid, accepted, e)
+        best[name] = float(curve.max())
+        rows += [
+            {"part": name, "x": float(x), "y": float(y)} for x, y in zip(grid, curve, strict=True)
+        ]
+    unit = f" {currency}" if currency else ""
+    names = list(best)
+    most = max(names, key=lambda name: best[name])
+    idle = [name for name in names if best[name] <= 0.0]
+    title = f"By {what}, a campaign earns most among {most}: {best[most]:,.2f}{unit} per customer"
+    if idle:
+        title += f"; among {', '.join(idle)} none pays"
+    if len(idle) == len(names):
+        title = f"By {what}, no campaign pays at these costs"
+    shown = alt.Scale(domain=names, range=[*COLOURS[: len(names)]])
+    dashes = alt.Scale(domain=names, range=[*DASHES[: len(names)]])
+    lines = (
+        chart_of(rows)
+        .mark_line()
+        .encode(
+            x=alt.X("x:Q", **percent("Contacted, riskiest first (% of the part)")),
+            y=alt.Y("y:Q", title=f"Profit per customer of the part{unit and f' ({currency})'}"),
+            color=alt.Color("part:N", title=None, scale=shown),
+            strokeDash=alt.StrokeDash("part:N", title=None, scale=dashes),
+        )
+    )
+    note = "Each line is a part of the customers, by itself; 0 is to leave all of them alone."
+    return drawn(level(0, "y") + lines, f"profit-{what}", title, note)
 
 
 def _profit(

@@ -14,6 +14,7 @@ from training.report.first import first_screen
 from training.report.origin import learnt_from, made
 from training.report.quality import better, holding, honest, over_days, whom, worth
 from training.report.risk import bands, held, looked_at
+from training.report.value import at_stake
 from training.report_data import ReportData
 
 SECTIONS = (
@@ -24,6 +25,7 @@ SECTIONS = (
     ("bands", "What do the risk bands mean?", bands),
     ("days", "How does risk go on over the days?", over_days),
     ("worth", "What is it worth to a campaign?", worth),
+    ("value", "What is at stake with whom?", at_stake),
     ("drivers", "What does it look at?", looked_at),
     ("reasons", "Do the reasons hold?", held),
     ("data", "What did it learn from?", learnt_from),

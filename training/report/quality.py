@@ -9,6 +9,13 @@ from training.html import folded, grid, number, paragraph, table
 from training.plots import days, honesty, money, parts, ranking
 from training.report_data import ReportData
 
+_OF_WORTH = {
+    "segment": "By what is at stake with the customer: A is the most valuable fifth, B the "
+    "next three tenths.",
+    "loss category": "By what kind of loss the customer would be: the first rule that holds on the "
+    "date of the question.",
+}
+
 
 def better(data: ReportData) -> str:
     """Curves and differences beside every baseline."""
@@ -96,7 +103,7 @@ def holding(data: ReportData) -> str:
 
 
 def whom(data: ReportData) -> str:
-    """Stages and categories; empty where the facts tell of neither."""
+    """Stages, categories, value and kinds of loss; empty where the facts tell of none."""
     found = data.findings
     text = ""
     if found.stages:
@@ -118,6 +125,13 @@ def whom(data: ReportData) -> str:
             found.categories,
             "By the category that the customer bought most of before the test date.",
         )
+    for what, title, groups in (
+        ("segment", "Value segment", found.segments),
+        ("loss category", "Loss category", found.losses),
+    ):
+        if groups:
+            text += grid([parts.ranking_by(groups, what), parts.rates_by(groups, what)])
+            text += _parts(title, groups, _OF_WORTH[what])
     return text
 
 

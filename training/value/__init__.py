@@ -1,0 +1,1 @@
+"""What is at stake with a customer: fitted, and checked on what became of it."""
