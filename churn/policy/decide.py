@@ -9,10 +9,10 @@ the customers is held out, and a part of the decisions is random; both are drawn
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from churn.events import MICROSECONDS_PER_DAY
 from churn.policy.chance import draw
 from churn.policy.contacts import Contact, is_answered, recent
-from churn.policy.policy import NONE, ActionTable, Policy, Situation
+from churn.policy.policy import NONE, Policy, Situation
+from churn.policy.ready import Candidate, Option, Ready
 
 __all__ = ["Candidates", "Contact", "Decision", "Facts", "Option", "candidates", "decide"]
 
@@ -62,15 +62,6 @@ class Facts(NamedTuple):
     channels: frozenset[str] | None = None
     contacts: Sequence[Contact] = ()
     owed_since: int | None = None
-
-
-class Option(NamedTuple):
-    """A candidate, with what it is expected to bring and cost; None where nothing is claimed."""
-
-    action: str
-    expected_value: float | None
-    lower_bound: float | None
-    cost: float
 
 
 class Candidates(NamedTuple):
@@ -143,31 +134,45 @@ def decide(policy: Policy, facts: Facts) -> Decision:
         Of a scored customer.
     """
     owed, options, why_none = candidates(policy, facts)
-    if owed is not None or not options:
-        sure = NOTHING if owed is None else owed
-        return Decision(*sure, (), False, False, 1.0, policy.version, why_none)
-    return _drawn(policy, facts, options)
+    if options:
+        return _drawn(policy.ready, facts, options)
+    sure = NOTHING if owed is None else owed
+    action, expected, lower, cost = sure
+    return Decision(
+        action, expected, lower, cost, (), False, False, 1.0, policy.ready.version, why_none
+    )
 
 
 def candidates(policy: Policy, facts: Facts) -> Candidates:
     """What may be done: what is owed, or else what the rules allow and is worth its cost."""
-    considered = policy.considered[facts.situation, facts.band, facts.segment]
-    if considered.owed is not None:
-        if is_answered(policy, considered.owed, facts.contacts, facts.as_of, facts.owed_since):
+    ready = policy.ready
+    _, as_of, probability, band, segment, value, situation, channels, contacts, since = facts
+    owed, every, plain = ready.cases[situation, band, segment]
+    if owed is not None:
+        if contacts and is_answered(policy, owed.code, contacts, as_of, since):
             return Candidates(None, (), "answered")
-        return Candidates(_option(policy, facts, considered.owed), ())
-    if not considered.codes:
-        return Candidates(None, (), "low_risk" if facts.band == "low" else "not_foreseen")
-    stops, told = recent(policy, facts.contacts, facts.as_of)
+        return Candidates(owed.option(probability, value), ())
+    if not every:
+        return Candidates(None, (), "low_risk" if band == "low" else "not_foreseen")
+    stops, told = ready.never, False
+    if contacts:
+        stops, told = recent(policy, contacts, as_of)
     if stops:
         return Candidates(None, (), "contacted")
-    allowed = [code for code in considered.codes if is_allowed(policy, code, facts)]
-    if not allowed:
-        return Candidates(None, (), "not_allowed")
+    if channels is not None:
+        every, plain = _allowed(every, channels), _allowed(plain, channels)
+        if not every:
+            return Candidates(None, (), "not_allowed")
+    # A message before an incentive, unless none is possible.
+    some = plain if plain and ready.message_first and not told else every
     options = []
-    for code in messages_first(policy, allowed, told):
-        option = _option(policy, facts, code)
-        if pays(policy.actions[code], option):
+    for one in some:
+        option = one.option(probability, value)
+        expected = option[1]
+        if expected is None:
+            if not one.gives:  # nothing is claimed, so nothing is given away
+                options.append(option)
+        elif expected > 0.0 and (not one.gives or (option[2] or 0.0) > 0.0):
             options.append(option)
     return Candidates(None, tuple(options), None if options else "nothing_pays")
 
@@ -175,30 +180,6 @@ def candidates(policy: Policy, facts: Facts) -> Candidates:
 def is_held_out(policy: Policy, customer_id: str) -> bool:
     """Whether a customer belongs to those from whom actions are withheld."""
     return draw(customer_id, policy.rules.holdout_salt, "holdout") < policy.rules.holdout_share
-
-
-def is_allowed(policy: Policy, code: str, facts: Facts) -> bool:
-    """Whether the customer allows the channel; and no promotion while a complaint is open."""
-    action = policy.actions[code]
-    if action.promotion and facts.situation == "open_complaint":
-        return False
-    return not action.needs_consent or facts.channels is None or action.channel in facts.channels
-
-
-def messages_first(policy: Policy, codes: Sequence[str], told: bool) -> Sequence[str]:
-    """Without incentives, unless a contact without one went before or there is none."""
-    if told or not policy.rules.message_first:
-        return codes
-    return [code for code in codes if policy.actions[code].incentive_cost == 0.0] or codes
-
-
-def pays(action: ActionTable, option: Option) -> bool:
-    """Whether it may be suggested: nothing that loses, and no incentive that may well lose."""
-    if option.expected_value is None or option.lower_bound is None:
-        return action.incentive_cost == 0.0  # nothing is claimed, so nothing is given away
-    if action.incentive_cost > 0.0 and option.lower_bound <= 0.0:
-        return False
-    return option.expected_value > 0.0
 
 
 def best_of(options: Sequence[Option]) -> Option:
@@ -215,23 +196,19 @@ def best_of(options: Sequence[Option]) -> Option:
     return best
 
 
-def _option(policy: Policy, facts: Facts, code: str) -> Option:
-    action = policy.actions[code]
-    if action.weigh is None or facts.value is None:
-        return Option(code, None, None, action.contact_cost)
-    return Option(code, *action.weigh(facts.probability, facts.value))
+def _allowed(some: Sequence[Candidate], channels: frozenset[str]) -> tuple[Candidate, ...]:
+    return tuple([one for one in some if one.consent is None or one.consent in channels])
 
 
-def _drawn(policy: Policy, facts: Facts, options: Sequence[Option]) -> Decision:
+def _drawn(ready: Ready, facts: Facts, options: Sequence[Option]) -> Decision:
     """Draw, and tell what was drawn with its probability."""
-    rules = policy.rules
-    best = chosen = best_of(options)
-    rate = rules.exploration_rate
+    best = chosen = options[0] if len(options) == 1 else best_of(options)
+    customer_id, salt, rate = facts.customer_id, ready.salt, ready.rate
     if rate > 0.0:
-        epoch = str(facts.as_of // (rules.exploration_days * MICROSECONDS_PER_DAY))
-        if draw(facts.customer_id, rules.holdout_salt, "explore", epoch) < rate:
+        epoch = str(facts.as_of // ready.epoch)
+        if draw(customer_id, salt, "explore", epoch) < rate:
             drawn_from = sorted((*options, NOTHING), key=lambda one: one.action)
-            at = draw(facts.customer_id, rules.holdout_salt, "choose", epoch)
+            at = draw(customer_id, salt, "choose", epoch)
             chosen = drawn_from[int(at * len(drawn_from))]
     explored = chosen is not best
     propensity = rate / (len(options) + 1)
@@ -240,9 +217,14 @@ def _drawn(policy: Policy, facts: Facts, options: Sequence[Option]) -> Decision:
     # Who gets nothing is not held out of anything.
     holdout = False
     if chosen is not NOTHING:
-        holdout = is_held_out(policy, facts.customer_id)
-        propensity *= rules.holdout_share if holdout else 1.0 - rules.holdout_share
-    others = [option for option in options if option is not chosen]
-    if len(others) > 1:
-        others.sort(key=lambda one: -(one.expected_value or 0.0))
-    return Decision(*chosen, tuple(others), holdout, explored, propensity, policy.version)
+        share = ready.share
+        holdout = draw(customer_id, salt, "holdout") < share
+        propensity *= share if holdout else 1.0 - share
+    others: tuple[Option, ...] = ()
+    if len(options) > 1 or explored:
+        left = [option for option in options if option is not chosen]
+        others = tuple(sorted(left, key=lambda one: -(one.expected_value or 0.0)))
+    action, expected, lower, cost = chosen
+    return Decision(
+        action, expected, lower, cost, others, holdout, explored, propensity, ready.version
+    )

@@ -68,14 +68,6 @@ class Belief(NamedTuple):
 NOTHING = Belief(0.0, 0.0)
 
 
-class Weighed(NamedTuple):
-    """What an action is expected to bring one customer, in currency."""
-
-    expected_value: float
-    lower_bound: float
-    cost: float
-
-
 class Economics(NamedTuple):
     """One action's costs in currency, and the beliefs about its effects.
 
@@ -129,8 +121,8 @@ class Economics(NamedTuple):
         z = np.where(np.abs(skewness) < _NOT_SKEWED, _Z, z)
         return np.asarray(self.expected_value(p, value) + z * deviation)
 
-    def for_one(self) -> Callable[[float, float], Weighed]:
-        """The same of one customer, given p and V: what does not depend on these is settled."""
+    def for_one(self) -> Callable[[float, float], tuple[float, float, float]]:
+        """Make what tells EV, its lower bound and the cost of one customer, given p and V."""
         k, g = self.contact_cost, self.incentive_cost
         s_mean, q_mean, h_mean = self.saved.mean, self.redeemed.mean, self.harm.mean
         s_var, q_var, h_var = self.saved.variance, self.redeemed.variance, self.harm.variance
@@ -138,7 +130,7 @@ class Economics(NamedTuple):
         h_third = self.harm.third_cumulant
         sqrt = math.sqrt
 
-        def weighed(p: float, value: float) -> Weighed:
+        def weighed(p: float, value: float) -> tuple[float, float, float]:
             stays = 1.0 - p
             s, q, h = p * (value - g), -stays * g, -stays * value
             expected = s * s_mean + q * q_mean + h * h_mean - k
@@ -156,7 +148,7 @@ class Economics(NamedTuple):
                 root = 1.0 + skewness * _Z / 6.0 - skewness * skewness / 36.0
                 z = 2.0 / skewness * (root * root * root - 1.0)
             cost = k + g * (stays * q_mean + p * s_mean)
-            return Weighed(expected, expected + z * deviation, cost)
+            return expected, expected + z * deviation, cost
 
         return weighed
 

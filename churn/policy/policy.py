@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from churn.config_errors import explain
 from churn.errors import PolicyError
-from churn.policy.economics import NOTHING, Belief, Economics, Weighed
+from churn.policy.economics import NOTHING, Belief, Economics
 from churn.policy.faults import NONE, first_fault, place_of
+from churn.policy.ready import Ready
 from churn.words import Language
 
 __all__ = ["NONE", "ActionTable", "Considered", "Policy", "Situation", "parse"]
@@ -133,7 +134,7 @@ class ActionTable(_Table):
         )
 
     @cached_property
-    def weigh(self) -> Callable[[float, float], Weighed] | None:
+    def weigh(self) -> Callable[[float, float], tuple[float, float, float]] | None:
         """`Economics.for_one` of p and V; None where nothing is claimed."""
         return None if self.economics is None else self.economics.for_one()
 
@@ -246,6 +247,11 @@ class Policy(_Table):
                         owed[0] if owed else None, tuple(dict.fromkeys(others))
                     )
         return whole
+
+    @cached_property
+    def ready(self) -> Ready:
+        """The same, with everything settled that does not depend on the customer."""
+        return Ready(self)
 
     def text(self, code: str, language: Language) -> str:
         """What an action does, in words."""

@@ -6,7 +6,7 @@ from churn.features import Family
 from churn.policy.decide import Decision
 from churn.policy.policy import Policy, Situation
 from churn.reasons import Reason
-from churn.words import Language, number
+from churn.words import Language, number, worded
 
 # Of the reasons that raise the risk, the one that goes with a situation is told first.
 _TOLD_FIRST: dict[Situation, tuple[Family, ...]] = {
@@ -57,9 +57,9 @@ _WHY_NONE: dict[str, dict[Language, str]] = {
     },
 }
 
-_WORTH: dict[Language, str] = {
-    "en": "expected to bring {value} after its cost of {cost}",
-    "ru": "ожидаемая выгода {value} за вычетом расходов {cost}",
+_WORTH: dict[Language, tuple[str, str]] = {
+    "en": ("; expected to bring ", " after its cost of "),
+    "ru": ("; ожидаемая выгода ", " за вычетом расходов "),
 }
 _DRAWN: dict[Language, str] = {
     "en": "drawn at random, to learn what it brings",
@@ -104,10 +104,10 @@ def why(
         case = f"{case}; {_WHY_NONE[decision.why_none][language]}"
     text = f"{case}: {policy.text(decision.action, language)}"
     if decision.expected_value is not None and decision.expected_value > 0.0:
-        text += "; " + _WORTH[language].format(
-            value=_money(decision.expected_value, language, currency),
-            cost=_money(decision.cost, language, currency),
-        )
+        worth, after = _WORTH[language]
+        value = number(decision.expected_value, language, 2)
+        cost = worded(decision.cost, "money", language, currency)  # few differ
+        text += f"{worth}{value} {currency}".rstrip() + after + cost
     if decision.explored:
         text += f"; {_DRAWN[language]}"
     if decision.holdout:
@@ -127,7 +127,3 @@ def _case(situation: Situation, band: str, reasons: Sequence[Reason], language: 
     if situation == "repeated_complaint":
         return _CASE[situation][language]
     return reasons[0].text if reasons else _CASE["no_reason"][language]
-
-
-def _money(amount: float, language: Language, currency: str) -> str:
-    return f"{number(amount, language, 2)} {currency}".rstrip()

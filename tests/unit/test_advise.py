@@ -351,7 +351,7 @@ def test_the_holdout_is_the_same_whatever_else_changes_and_of_nobody_in_particul
     for column in (value, risk, np.arange(n)):
         assert abs(np.corrcoef(held, column)[0, 1]) < 4 / math.sqrt(n)
     # By these ids, pinned: a restart, another replica or another version must draw the same.
-    assert [at for at in range(60) if held[at]] == PINNED
+    assert [at for at in range(200) if held[at]] == PINNED
 
 
-PINNED = [5, 6, 13, 23, 29, 37, 43, 47, 51, 57]
+PINNED = [4, 21, 24, 62, 67, 71, 78, 94, 97, 119, 123, 131, 132, 139, 154, 162, 163, 165, 177, 183]

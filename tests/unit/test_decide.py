@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn.events import MICROSECONDS_PER_DAY as DAY
+from churn.policy.chance import draw
 from churn.policy.decide import Contact, Decision, Facts, decide, is_held_out
 from churn.policy.default import DEFAULT
 from churn.policy.policy import COMPLAINTS, NONE, Policy, parse
@@ -38,28 +39,28 @@ BELIEF = st.none() | st.fixed_dictionaries({"mean": SHARE, "weight": st.floats(1
 
 
 @st.composite
-def policies(draw: st.DrawFn) -> Policy:
+def policies(draws: st.DrawFn) -> Policy:
     """Any policy that works."""
     actions: dict[str, Any] = {NONE: {"channel": "none", "text": {"en": "-", "ru": "-"}}}
-    for at in range(draw(st.integers(1, 5))):
-        service = draw(st.booleans())
-        incentive = draw(st.sampled_from([0.0, 0.0, 50.0, 300.0]))
+    for at in range(draws(st.integers(1, 5))):
+        service = draws(st.booleans())
+        incentive = draws(st.sampled_from([0.0, 0.0, 50.0, 300.0]))
         actions[f"a{at}"] = {
-            "channel": draw(st.sampled_from(["message", "phone"])),
+            "channel": draws(st.sampled_from(["message", "phone"])),
             "text": {"en": "do", "ru": "do"},
-            "contact_cost": draw(st.sampled_from([0.0, 1.5, 250.0])),
+            "contact_cost": draws(st.sampled_from([0.0, 1.5, 250.0])),
             "incentive_cost": incentive,
-            "saved": draw(BELIEF),
-            "redeemed": {"mean": draw(SHARE), "weight": 10.0},
-            "harm": draw(BELIEF),
+            "saved": draws(BELIEF),
+            "redeemed": {"mean": draws(SHARE), "weight": 10.0},
+            "harm": draws(BELIEF),
             "service": service,
-            "promotion": not service and draw(st.booleans()),
-            "needs_consent": draw(st.booleans()),
+            "promotion": not service and draws(st.booleans()),
+            "needs_consent": draws(st.booleans()),
         }
     codes = st.lists(st.sampled_from(list(actions)), max_size=4)
 
     def cell(situation: str) -> dict[str, Any]:
-        by_segment = {segment: draw(codes) for segment in "ABC"}
+        by_segment = {segment: draws(codes) for segment in "ABC"}
         if situation == "open_complaint":
             by_segment = {
                 segment: [code for code in some if not actions[code].get("promotion")]
@@ -70,12 +71,12 @@ def policies(draw: st.DrawFn) -> Policy:
     return Policy.model_validate(
         {
             "rules": {
-                "cooldown_days": draw(st.integers(0, 30)),
-                "contact_cap": draw(st.integers(0, 3)),
-                "contact_cap_days": draw(st.integers(0, 60)),
-                "message_first": draw(st.booleans()),
-                "holdout_share": draw(st.sampled_from([0.0, 0.1, 0.5])),
-                "exploration_rate": draw(st.sampled_from([0.0, 0.3, 1.0])),
+                "cooldown_days": draws(st.integers(0, 30)),
+                "contact_cap": draws(st.integers(0, 3)),
+                "contact_cap_days": draws(st.integers(0, 60)),
+                "message_first": draws(st.booleans()),
+                "holdout_share": draws(st.sampled_from([0.0, 0.1, 0.5])),
+                "exploration_rate": draws(st.sampled_from([0.0, 0.3, 1.0])),
             },
             "actions": actions,
             "table": {name: cell(name) for name in ("open_complaint", "one_time", "unknown")},
@@ -256,3 +257,17 @@ def test_a_draw_lasts_for_an_epoch() -> None:
         decide(policy, facts(customer_id="c-1", as_of=start + k * epoch)).action for k in range(20)
     ]
     assert len(set(later)) > 1
+
+
+def test_no_two_lists_of_parts_are_drawn_as_one() -> None:
+    lists = [
+        ("ab", "c"),
+        ("a", "bc"),
+        ("abc",),
+        ("abc", ""),
+        ("", "abc"),
+        ("1:a", "b"),
+        ("1", ":ab"),
+    ]
+    assert len({draw(*parts) for parts in lists}) == len(lists)
+    assert all(0.0 <= draw(str(at)) < 1.0 for at in range(1_000))
