@@ -1,7 +1,8 @@
 """A policy with everything settled that does not depend on the customer.
 
-A request is answered within the time of a few hundred attribute look-ups, so those of the policy are
-done once.
+A request is answered within the time of a few hundred attribute look-ups, so those of the policy
+are done once.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
