@@ -138,7 +138,7 @@ def _measured(folder: Path, title: str, url: str) -> dict[str, float]:
     rounds: list[dict[str, float]] = []
     with running(Server(title, server.command, server.ready, environment)) as up:
         score = f"{up.url}/score"
-        _until_stored(up)
+        until_stored(up)
         for load in (in_body, by_id):
             drive(score, load, CONNECTIONS, 2.0)
         for _ in range(REPEATS):
@@ -163,7 +163,7 @@ def _measured(folder: Path, title: str, url: str) -> dict[str, float]:
     return told
 
 
-def _until_stored(up: Running) -> None:
+def until_stored(up: Running) -> None:
     """Wait for the store, which is prepared beside the first requests."""
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=10)

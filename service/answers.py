@@ -82,7 +82,7 @@ class Scoring:
             What is stored is too old.
         """
         feeds = self._loaded.scorer.feeds
-        return freshness.hold(marks, self._as_of(request), request.feeds, feeds)
+        return freshness.hold(marks, self.as_of(request), request.feeds, feeds)
 
     def stored_row(self, request: Checked, history: History, held: Held) -> CustomerRow:
         """Make a request with nothing but an id ready to be scored, from what is stored."""
@@ -90,7 +90,7 @@ class Scoring:
         row = self._loaded.scorer.rows.of_history(
             request.customer_id,
             history,
-            self._as_of(request),
+            self.as_of(request),
             feeds=held.feeds,
             max_reasons=request.max_reasons,
             direction=request.direction,
@@ -102,16 +102,17 @@ class Scoring:
 
     def unknown(self, request: Checked) -> CustomerScore:
         """Answer for a customer of whom nothing is stored."""
-        score = self._loaded.scorer.unknown(request.customer_id, self._as_of(request))
+        score = self._loaded.scorer.unknown(request.customer_id, self.as_of(request))
         self._count(score)
         return score
 
-    def _as_of(self, request: Checked) -> int:
+    def as_of(self, request: Checked) -> int:
+        """The instant to score for, microseconds since 1970-01-01 UTC."""
         return self.now if request.as_of is None else request.as_of
 
-    def render(self, score: CustomerScore) -> bytes:
-        """Put an answer into JSON."""
-        return orjson.dumps(self._body(score))
+    def render(self, score: CustomerScore, decision_id: str | None = None) -> bytes:
+        """Put an answer into JSON, with the name of its decision where one is recorded."""
+        return orjson.dumps(self._body(score, decision_id))
 
     def scores(self, rows: Sequence[CustomerRow]) -> list[CustomerScore]:
         """Score rows and count them."""
@@ -138,8 +139,10 @@ class Scoring:
         for name in score.features_unseen:
             metrics.feature_unseen[name].inc()
 
-    def _body(self, score: CustomerScore) -> dict[str, Any]:
+    def _body(self, score: CustomerScore, decision_id: str | None) -> dict[str, Any]:
         document = told(score)
+        if decision_id is not None:
+            document["action"]["decision_id"] = decision_id
         warnings = document.pop("warnings")
         document["scored_at"] = self._scored_at
         document["request_id"] = self._request_id

@@ -25,6 +25,7 @@ from service import (
     recorded_routes,
     scoring_routes,
 )
+from service.contacts import Deliveries, look_always
 from service.context import RequestContext, request_id, route_template
 from service.direct import Direct, Service
 from service.erasure import Eraser, finish_always
@@ -103,6 +104,7 @@ def create_app(
     limits = Limits(settings.max_body_bytes, settings.max_events)
     eraser = Eraser(store, clock, TakingOut(store, jobs.folders, limits))
     retention = Retention(store, settings, clock, holder.window_days)
+    deliveries = Deliveries(store)
     state = State(
         settings=settings,
         metrics=metrics,
@@ -116,6 +118,7 @@ def create_app(
         recorder=Recorder(scores, writer),
         decisions=Decisions(store),
         outcomes=Outcomes(store),
+        deliveries=deliveries,
         freshness=Freshness(settings, store, reading, metrics),
         writer=writer,
         eraser=eraser,
@@ -131,6 +134,7 @@ def create_app(
             asyncio.create_task(watch.watch(store)),
             asyncio.create_task(finish_always(eraser)),
             asyncio.create_task(sweep_always(retention)),
+            asyncio.create_task(look_always(deliveries)),
         ]
         jobs.start()
         try:

@@ -8,7 +8,9 @@ third.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -16,8 +18,9 @@ import orjson
 from starlette.types import Receive, Scope
 
 from churn.history import History
+from churn.policy.contacts import Contact
 from churn.scoring import CustomerRow
-from service import body, columns, logs
+from service import body, columns, contacts, logs
 from service.answers import MODE_BATCH, Scoring
 from service.context import id_of, route_template
 from service.direct import Reply
@@ -31,10 +34,10 @@ from service.problems import (
     store_unavailable,
 )
 from service.quick import Checked
+from service.recording import Recording, recording
 from service.state import State, count_failure
 from service.store.errors import StoreTooNew, StoreUnavailable
-from service.store.recorded import Remembered
-from service.store.recorder import Recorder
+from service.store.recorder import Recorder, Standing
 from service.validation import (
     FIELD_NAMES,
     batch_items,
@@ -70,6 +73,8 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
     await loop.run_in_executor(state.worker, take, raw)
     if rows.stored:
         await rows.read()
+    if state.deliveries.any is not False:
+        await rows.read_contacts()
     await loop.run_in_executor(state.worker, rows.answer)
     if rows.to_record:
         await rows.record(state.recorder)
@@ -95,14 +100,14 @@ class Rows:
     ----------
     stored : dict of int to Checked
         The rows of which nothing but an id was sent, by position.
-    to_record : dict of int to Remembered
+    to_record : dict of int to Recording
         The answers that are asked to be remembered, by position.
     """
 
     def __init__(self, state: State, scope: Scope, loaded: Loaded) -> None:
         self.loaded = loaded
         self.stored: dict[int, Checked] = {}
-        self.to_record: dict[int, Remembered] = {}
+        self.to_record: dict[int, Recording] = {}
         self._recorded: set[int] = set()
         self._request_id = id_of(scope)
         self._scoring = Scoring(
@@ -120,7 +125,7 @@ class Rows:
             "has_store": loaded.scorer.schema.loop,
         }
         self._ready: dict[int, CustomerRow] = {}
-        self._histories: dict[int, tuple[History, Held]] = {}
+        self._histories: dict[int, tuple[History, Held, Sequence[Contact]]] = {}
         self._out: list[bytes] = []
         self._is_document = False
 
@@ -156,6 +161,7 @@ class Rows:
         try:
             marks = await freshness.marks()
             found = await self._state.reading.histories(asked)
+            delivered = await self._state.reading.contacts(asked, self._since(self.stored))
         except (StoreUnavailable, StoreTooNew) as error:
             problem = store_unavailable(error)
             for at in self.stored:
@@ -171,13 +177,31 @@ class Rows:
             if history is None:
                 self._out[at] = self._scoring.render(self._scoring.unknown(checked))
             else:
-                self._histories[at] = history, held
+                contacted = delivered.get(checked.customer_id, ())
+                self._histories[at] = history, held, contacted
+
+    async def read_contacts(self) -> None:
+        """Read what was delivered to those who were sent with their data."""
+        asked = list({row.customer_id for row in self._ready.values()})
+        if not asked:
+            return
+        since = contacts.since(min(row.as_of for row in self._ready.values()))
+        found: Mapping[str, Sequence[Contact]] | None = None
+        if self._state.deliveries.any:
+            with suppress(StoreUnavailable, StoreTooNew):
+                found = await self._state.reading.contacts(asked, since)
+        for at, row in self._ready.items():
+            if found is None:
+                self._ready[at] = contacts.unknown(row)
+            else:
+                self._ready[at] = contacts.added(row, found.get(row.customer_id, ()))
 
     def answer(self) -> None:
         """Score what was taken, a block at a time."""
-        for at, (history, held) in self._histories.items():
+        for at, (history, held, contacted) in self._histories.items():
             try:
-                self._ready[at] = self._scoring.stored_row(self.stored[at], history, held)
+                row = self._scoring.stored_row(self.stored[at], history, held)
+                self._ready[at] = contacts.added(row, contacted)
             except Exception as error:
                 self._out[at] = self._refusal(at, error)
         ready = sorted(self._ready.items())
@@ -189,12 +213,19 @@ class Rows:
 
     async def record(self, recorder: Recorder) -> None:
         """Have the answers remembered that are asked to be; otherwise they are not given."""
+        asked = list(self.to_record.values())
         try:
-            await recorder.record(list(self.to_record.values()))
+            standing = await recorder.record(
+                [one.remembered for one in asked],
+                [decided for one in asked for decided in one.decisions],
+            )
         except (StoreUnavailable, StoreTooNew) as error:
             problem = store_unavailable(error)
             for at in self.to_record:
                 self._out[at] = self._refusal(at, problem)
+            return
+        work = partial(self._answer_as_recorded, standing)
+        await asyncio.get_running_loop().run_in_executor(self._state.worker, work)
 
     def content(self) -> bytes:
         """Every customer's answer or problem, in input order: a line each, or one document."""
@@ -234,6 +265,13 @@ class Rows:
         content: bytes = arrow_output.write(scorer, sent.customer_id, sent.as_of, answers, metadata)
         return content
 
+    def _answer_as_recorded(self, standing: Standing) -> None:
+        for at, one in self.to_record.items():
+            self._out[at] = self._scoring.render(*one.answer(standing))
+
+    def _since(self, asked: Mapping[int, Checked]) -> int:
+        return contacts.since(min(map(self._scoring.as_of, asked.values())))
+
     def _take(self, checked: Checked, root: str) -> None:
         at = len(self._out)
         if checked.record:
@@ -259,10 +297,10 @@ class Rows:
             for one in ready:  # the fault is one row's: the others are answered
                 self._answer([one])
             return
-        for (index, _), score, answer in zip(ready, scores, answers, strict=True):
+        for (index, row), score, answer in zip(ready, scores, answers, strict=True):
             self._out[index] = answer
             if index in self._recorded:
-                self.to_record[index] = Remembered.of(score, self._scoring.now)
+                self.to_record[index] = recording(score, row, self._scoring.now)
 
     def _refusal(self, index: int, error: Exception) -> bytes:
         if isinstance(error, Problem):

@@ -98,6 +98,8 @@ async def decision_outcome(request: Request, decision_id: DecisionId) -> Respons
         raise invalid_field(
             _WHY[error.fault], _POINTERS.get(error.fault, "/outcome"), error.fault.value
         ) from None
+    if kept.came_of.outcome == Outcome.DELIVERED:
+        state.deliveries.note()
     content = {
         "decision_id": decision_id,
         **_came_of(kept.came_of),

@@ -88,6 +88,9 @@ class Action(_Exact):
         Field(gt=0, le=1, description="With which probability the policy does what it did."),
     ]
     situation: Situation
+    decision_id: Annotated[
+        str | None, Field(description="Where it is recorded: what its outcomes are told of.")
+    ] = None
 
 
 class CustomerValue(_Exact):
@@ -222,15 +225,6 @@ class CameOf(_Exact):
     received_at: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
-class DecisionAlternative(_Exact):
-    """Another action that was possible."""
-
-    code: str
-    expected_value: float | None
-    lower_bound: float | None
-    cost: float
-
-
 class RecordedDecision(_Exact):
     """What was decided to do about a customer, why, and what came of it."""
 
@@ -246,7 +240,7 @@ class RecordedDecision(_Exact):
     expected_value: Annotated[float | None, Field(description="In the model's currency.")]
     lower_bound: float | None
     cost: float
-    alternatives: list[DecisionAlternative]
+    alternatives: list[Alternative]
     withheld: Annotated[
         bool, Field(description="The customer is held out: the action is not carried out.")
     ]

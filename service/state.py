@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
+from service.contacts import Deliveries
 from service.freshness import Freshness
 from service.metrics import Metrics
 from service.models import Loaded, ModelHolder
@@ -52,6 +53,7 @@ class State:
     recorder: Recorder
     decisions: Decisions
     outcomes: Outcomes
+    deliveries: Deliveries
     freshness: Freshness
     jobs: "Desk"
 

@@ -18,11 +18,11 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy
-from sqlalchemy import ARRAY, Select, Text, any_, bindparam, select
+from sqlalchemy import CompoundSelect
 
 from service.store.database import Database
 from service.store.errors import StoreUnavailable
-from service.store.tables import histories
+from service.store.stored import NOTHING, OF_MANY, OF_ONE, Row, Stored, of_many, of_one
 
 ANSWER_SECONDS = 2.0
 """How long the server may take for an answer that takes a thousandth of a second."""
@@ -30,18 +30,14 @@ WAIT_SECONDS = 3.0
 """How long a request waits, come what may."""
 MOST_AT_ONCE = 500
 
-_ONE = select(histories.c.events).where(histories.c.customer_id == bindparam("customer_id"))
-_MANY = select(histories.c.customer_id, histories.c.events).where(
-    histories.c.customer_id == any_(bindparam("customer_ids", type_=ARRAY(Text)))
-)
 _WAIT_FOR_NOBODY = "PRAGMA busy_timeout=0"
 
 
 class Points(Protocol):
     """Reads stored histories one at a time."""
 
-    async def read(self, customer_id: str) -> bytes | None:
-        """What is stored of a customer, encoded; None if nothing is.
+    async def read(self, customer_id: str, since: int) -> Stored:
+        """What is stored of a customer, and what was delivered to them after an instant.
 
         Raises
         ------
@@ -75,18 +71,19 @@ class OnTheLoop:
         self._held: _Held | None = None
         self._file: tuple[int, int] | None = None
 
-    async def read(self, customer_id: str) -> bytes | None:
+    async def read(self, customer_id: str, since: int) -> Stored:
         """What is stored of a customer."""
+        asked = {"customer_id": customer_id, "since": since}
         if self._held is not None and self._file == self._found():
             try:
-                return _first(self._held.rows((customer_id,)))
+                return of_one(self._held.rows(asked))
             except StoreUnavailable:
                 self._held = None
         # Opening, and finding out what is wrong, may take seconds.
         opened, file = await asyncio.to_thread(self._open)
         self.close()
         self._held, self._file = opened, file
-        return _first(opened.rows((customer_id,)))
+        return of_one(opened.rows(asked))
 
     def close(self) -> None:
         """Give the connection up."""
@@ -96,7 +93,7 @@ class OnTheLoop:
 
     def _open(self) -> "tuple[_Held, tuple[int, int] | None]":
         file = self._found()
-        return _Held(self._database, _ONE), file
+        return _Held(self._database, OF_ONE), file
 
     def _found(self) -> tuple[int, int] | None:
         """Which file has the name now: one put in its place is to be read instead."""
@@ -123,7 +120,7 @@ class InAThread:
         self._held: _Held | None = None
         self._asked_at: float | None = None
 
-    async def read(self, customer_id: str) -> bytes | None:
+    async def read(self, customer_id: str, since: int) -> Stored:
         """What is stored of a customer."""
         asked_at = self._asked_at
         if asked_at is not None and time.monotonic() - asked_at > WAIT_SECONDS:
@@ -132,7 +129,7 @@ class InAThread:
             self._thread = threading.Thread(target=self._run, name="keepwell-points", daemon=True)
             self._thread.start()
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(customer_id, loop.create_future())
+        waiter = _Waiter(customer_id, since, loop.create_future())
         timer = loop.call_later(WAIT_SECONDS, self._give_up, waiter)
         self._waiting.put(waiter)
         try:
@@ -155,7 +152,7 @@ class InAThread:
                 some.append(another)
             self._asked_at = time.monotonic()
             try:
-                found = self._read([waiter.customer_id for waiter in some])
+                found = self._read(some)
             except Exception as error:
                 _tell(some, partial(_fail, error=error))
             else:
@@ -164,15 +161,18 @@ class InAThread:
         if self._held is not None:
             self._held.close()
 
-    def _read(self, customer_ids: Sequence[str]) -> Mapping[str, bytes]:
-        asked = {"customer_ids": customer_ids}
+    def _read(self, some: Sequence["_Waiter"]) -> Mapping[str, Stored]:
+        asked = {
+            "customer_ids": [waiter.customer_id for waiter in some],
+            "since": min(waiter.since for waiter in some),
+        }
         if self._held is not None:
             try:
-                return dict(self._held.rows(asked))
+                return of_many(self._held.rows(asked))
             except StoreUnavailable:
                 self._held = None  # it may be this connection only
-        held = _Held(self._database, _MANY)
-        found = dict(held.rows(asked))
+        held = _Held(self._database, OF_MANY)
+        found = of_many(held.rows(asked))
         self._held = held
         return found
 
@@ -188,7 +188,8 @@ class InAThread:
 
 class _Waiter(NamedTuple):
     customer_id: str
-    future: "asyncio.Future[bytes | None]"
+    since: int
+    future: "asyncio.Future[Stored]"
 
 
 class _Held:
@@ -200,12 +201,14 @@ class _Held:
         The store does not answer; whatever `rows` raises, the connection is given up.
     """
 
-    def __init__(self, database: Database, statement: Select[Any]) -> None:
+    def __init__(self, database: Database, statement: CompoundSelect[Any]) -> None:
         self._stack = ExitStack()
         connection = self._stack.enter_context(database.reading(single=True))
         driver: Any = connection.connection.driver_connection
         connection.detach()  # it is set up for this use and would not suit another
-        self._sql = str(statement.compile(dialect=connection.dialect))
+        compiled = statement.compile(dialect=connection.dialect)
+        self._sql = str(compiled)
+        self._order: Sequence[str] = compiled.positiontup or ()
         if database.dialect == "postgresql":
             driver.patience = ANSWER_SECONDS
             driver.prepare_threshold = 0
@@ -214,9 +217,10 @@ class _Held:
             driver.execute(_WAIT_FOR_NOBODY)
             self._cursor = driver.cursor()
 
-    def rows(self, parameters: Any) -> list[Any]:
+    def rows(self, asked: Mapping[str, Any]) -> list[Row]:
+        parameters = [asked[name] for name in self._order] or asked
         try:
-            found: list[Any] = self._cursor.execute(self._sql, parameters).fetchall()
+            found: list[Row] = self._cursor.execute(self._sql, parameters).fetchall()
         except Exception:
             self._stack.__exit__(*sys.exc_info())  # raises what it means, where that is known
             raise
@@ -236,17 +240,13 @@ def _tell(some: Sequence[_Waiter], how: Callable[[Sequence[_Waiter]], None]) -> 
             loop.call_soon_threadsafe(how, waiters)
 
 
-def _answer(some: Sequence[_Waiter], found: Mapping[str, bytes]) -> None:
+def _answer(some: Sequence[_Waiter], found: Mapping[str, Stored]) -> None:
     for waiter in some:
         if not waiter.future.done():
-            waiter.future.set_result(found.get(waiter.customer_id))
+            waiter.future.set_result(found.get(waiter.customer_id, NOTHING))
 
 
 def _fail(some: Sequence[_Waiter], error: Exception) -> None:
     for waiter in some:
         if not waiter.future.done():
             waiter.future.set_exception(error)
-
-
-def _first(rows: Sequence[Any]) -> bytes | None:
-    return rows[0][0] if rows else None

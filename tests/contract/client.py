@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,7 @@ from service import instants, models
 from service.app import create_app
 from service.models import Loaded
 from service.settings import Settings
+from service.store.errors import StoreUnavailable
 
 NOW = instants.parse("2026-11-21T12:00:00Z")
 AS_OF = "2026-11-21T00:00:00Z"
@@ -47,8 +49,10 @@ class AppClient:
         self._store.close()
 
     def refresh(self) -> None:
-        """Do what the poll does every two seconds."""
+        """Do what the polls do every two seconds."""
         self.app.state.keepwell.models.refresh()
+        with suppress(StoreUnavailable):
+            self.app.state.keepwell.deliveries.look()
 
     def request(self, method: str, path: str, **given: Any) -> httpx.Response:
         return self._runner.run(self._http.request(method, path, **given))

@@ -91,9 +91,13 @@ def test_without_record_nothing_is_remembered(client: AppClient) -> None:
     assert told(client).status_code == 404
 
 
-def test_recording_does_not_change_the_answer(client: AppClient) -> None:
-    plain = client.post("/score", customer(), x_request_id="same").content
-    assert client.post("/score", customer(record=True), x_request_id="same").content == plain
+def test_recording_adds_the_name_of_the_decision_and_changes_nothing_else(
+    client: AppClient,
+) -> None:
+    plain = client.post("/score", customer(), x_request_id="same").json()
+    recorded = client.post("/score", customer(record=True), x_request_id="same").json()
+    assert len(recorded["action"].pop("decision_id")) == 32
+    assert recorded == plain
 
 
 def test_the_first_of_a_day_stays(client: AppClient) -> None:
