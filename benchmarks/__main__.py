@@ -23,6 +23,7 @@ ONLY_BY_NAME = (
     "jobs",
     "recording",
     "policy",
+    "policy",
     "hillstrom",
 )
 

@@ -163,10 +163,6 @@ class Campaigns:
             for one in decided
         ]
 
-    def once(self, rng: np.random.Generator) -> Decisions:
-        """One decision about each customer."""
-        return self._drawn(rng, np.arange(len(self.world)), np.arange(len(self.world)))
-
     def draw(
         self, rng: np.random.Generator, n: int, *, twice: float = 0.0
     ) -> tuple[Decisions, NDArray[np.int64]]:

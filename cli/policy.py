@@ -123,6 +123,7 @@ def learn(
                     {
                         "action": change.action,
                         "field": change.field,
+                        "within": change.within,
                         "before": change.before._asdict(),
                         "after": change.after._asdict(),
                         "treated": change.treated,

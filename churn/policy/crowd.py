@@ -138,12 +138,12 @@ def groups(advisor: Advisor, crowd: Crowd, situation: Codes) -> Iterator[Group]:
         named = SITUATIONS[at_situation], BANDS[at_band], SEGMENTS[at_segment]
         considered = advisor.policy.considered[named]
         if considered.owed is not None:
-            weighed = _weighed(advisor.policy, crowd, rows, (considered.owed,))
+            weighed = _weighed(advisor.policy, crowd, rows, (considered.owed,), named[:2])
             is_due = _is_due(advisor, crowd, contacts, rows, considered.owed, named[0])
             yield Group(rows, at_situation, True, (considered.owed,), is_due, *weighed)
             continue
         codes = considered.codes
-        expected, lower, cost = _weighed(advisor.policy, crowd, rows, codes)
+        expected, lower, cost = _weighed(advisor.policy, crowd, rows, codes, named[:2])
         possible = _allowed(advisor.policy, crowd, rows, codes, named[0] == "open_complaint")
         possible &= ~contacts.stops[rows, None]
         _messages_first(advisor.policy, codes, possible, contacts.told[rows])
@@ -152,7 +152,7 @@ def groups(advisor: Advisor, crowd: Crowd, situation: Codes) -> Iterator[Group]:
 
 
 def _weighed(
-    policy: Policy, crowd: Crowd, rows: Integers, codes: Sequence[str]
+    policy: Policy, crowd: Crowd, rows: Integers, codes: Sequence[str], named: tuple[str, str]
 ) -> tuple[Floats, Floats, Floats]:
     """Expected value, lower bound and cost of each candidate."""
     shape = (len(rows), len(codes))
@@ -163,10 +163,11 @@ def _weighed(
     for at, code in enumerate(codes):
         action = policy.actions[code]
         cost[:, at] = action.contact_cost
-        if action.economics is not None:
-            expected[known, at] = action.economics.expected_value(p, value)
-            lower[known, at] = action.economics.lower_bound(p, value)
-            cost[known, at] = action.economics.expected_cost(p)
+        economics = action.economics_in.get(named)
+        if economics is not None:
+            expected[known, at] = economics.expected_value(p, value)
+            lower[known, at] = economics.lower_bound(p, value)
+            cost[known, at] = economics.expected_cost(p)
     return expected, lower, cost
 
 

@@ -24,7 +24,8 @@ exploration_days = 30
 # contact_cost: of every contact; incentive_cost: of what the saved, and some stayers, take.
 # saved: share of would-be leavers kept; redeemed: of stayers who take the incentive too;
 # harm: of stayers whom the contact drives away. Each is a belief: its mean, and how many
-# customers' outcomes it is worth (weight). An action without `saved` claims nothing.
+# customers' outcomes it is worth (weight). An action without `saved` claims nothing. Where it is
+# known to save another share, `saved_in.one_time.high = { ... }` says so for a case and band.
 # Doing nothing is a proper answer, and the one where nothing else pays.
 [actions.none]
 channel = "none"

@@ -41,6 +41,8 @@ COMPLAINTS: tuple[Situation, ...] = ("open_complaint", "repeated_complaint")
 Segment = Literal["A", "B", "C"]
 SEGMENTS: tuple[Segment, ...] = get_args(Segment)
 BANDS = ("low", "medium", "high")
+AtRisk = Literal["medium", "high"]
+AT_RISK: tuple[AtRisk, ...] = get_args(AtRisk)
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Money = Annotated[float, Field(ge=0.0, le=1e9)]
@@ -90,6 +92,8 @@ class ActionTable(_Table):
     """Of what the saved and some of the stayers take."""
     saved: BeliefTable | None = None
     """Share of would-be leavers whom it keeps. Without it nothing is claimed."""
+    saved_in: dict[Situation, dict[AtRisk, BeliefTable]] = Field(default_factory=dict)
+    """The same where it is another one, as outcomes may have shown: by situation and risk band."""
     redeemed: BeliefTable | None = None
     """Share of stayers who take the incentive too."""
     harm: BeliefTable | None = None
@@ -114,6 +118,8 @@ class ActionTable(_Table):
                 "has an incentive_cost but no redeemed: say which share of those who would stay "
                 "anyway takes the incentive"
             )
+        if self.saved_in and self.saved is None:
+            raise ValueError("has saved_in but no saved: say what holds in the other situations")
         return self
 
     @cached_property
@@ -134,9 +140,27 @@ class ActionTable(_Table):
         )
 
     @cached_property
-    def weigh(self) -> Callable[[float, float], tuple[float, float, float]] | None:
-        """`Economics.for_one` of p and V; None where nothing is claimed."""
-        return None if self.economics is None else self.economics.for_one()
+    def economics_in(self) -> dict[tuple[str, str], Economics]:
+        """The same by situation and risk band; empty where nothing is claimed."""
+        if self.economics is None:
+            return {}
+        found: dict[tuple[str, str], Economics] = {}
+        for situation in SITUATIONS:
+            shares = self.saved_in.get(situation, {})
+            for band in BANDS:
+                table = shares.get(band)  # type: ignore[call-overload]
+                one = self.economics
+                if table is not None:
+                    one = one._replace(saved=Belief(table.mean, table.weight))
+                found[situation, band] = one
+        return found
+
+    @cached_property
+    def weigh_in(
+        self,
+    ) -> dict[tuple[str, str], Callable[[float, float], tuple[float, float, float]]]:
+        """`Economics.for_one` of p and V, likewise."""
+        return {where: one.for_one() for where, one in self.economics_in.items()}
 
 
 class Rules(_Table):

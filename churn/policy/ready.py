@@ -91,18 +91,18 @@ class Ready:
 
     def __init__(self, policy: "Policy") -> None:
         rules = policy.rules
-        made = {code: self._candidate(policy, code) for code in policy.actions}
         self.cases: dict[tuple[str, str, str], Case] = {}
         for key, considered in policy.considered.items():
-            is_open = key[0] == "open_complaint"
+            where = key[:2]
+            is_open = where[0] == "open_complaint"
             every = tuple(
-                made[code]
+                self._candidate(policy, code, where)
                 for code in considered.codes
                 if not (is_open and policy.actions[code].promotion)
             )
             plain = tuple(one for one in every if not one.gives)
-            owed = None if considered.owed is None else made[considered.owed]
-            self.cases[key] = Case(owed, every, plain)
+            owed = considered.owed and self._candidate(policy, considered.owed, where)
+            self.cases[key] = Case(owed or None, every, plain)
         self.version = policy.version
         self.salt = rules.holdout_salt
         self.share = rules.holdout_share
@@ -112,12 +112,12 @@ class Ready:
         self.never = rules.contact_cap == 0
 
     @staticmethod
-    def _candidate(policy: "Policy", code: str) -> Candidate:
+    def _candidate(policy: "Policy", code: str, where: tuple[str, str]) -> Candidate:
         action = policy.actions[code]
         return Candidate(
             code,
             action.channel if action.needs_consent else None,
             action.incentive_cost > 0.0,
-            action.weigh,
+            action.weigh_in.get(where),
             Option(code, None, None, action.contact_cost),
         )

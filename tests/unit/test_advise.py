@@ -22,7 +22,7 @@ from churn.reasons import Reason
 from churn.reasons_by_column import Columns
 from churn.schema import LOOP
 from churn.words import Language
-from tests.policies import quiet
+from tests.policies import quiet, told_apart
 
 NOW = 20_000 * DAY + DAY // 3
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -290,7 +290,9 @@ def of_one(everybody: Crowd, contacts: list[list[Contact]], at: int) -> Known:
 @pytest.mark.parametrize("rate", [0.0, 0.05, 1.0])
 @pytest.mark.parametrize("message_first", [True, False])
 def test_many_are_told_what_each_is_told(rate: float, message_first: bool) -> None:
-    policy = quiet(exploration_rate=rate, holdout_share=0.2, message_first=message_first)
+    policy = told_apart(
+        quiet(exploration_rate=rate, holdout_share=0.2, message_first=message_first)
+    )
     one = advisor(policy, lead_time_days=2)
     everybody, contacts = crowd(2_000, int(rate * 100))
     recent = recent_of_each(policy, contacts, everybody.as_of)

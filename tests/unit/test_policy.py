@@ -6,6 +6,7 @@ import pytest
 
 from churn.errors import PolicyError
 from churn.policy.default import DEFAULT
+from churn.policy.economics import Belief
 from churn.policy.policy import Policy, parse
 
 PATH = Path("policy.toml")
@@ -116,3 +117,22 @@ def test_the_table_is_told_for_every_situation_band_and_segment() -> None:
     assert considered["one_time", "low", "A"] == (None, ())
     assert considered["one_time", "high", "A"] == (None, ("second_order_guide", "free_delivery"))
     assert considered["cheque_decline", "high", "C"] == (None, ())
+
+
+def test_what_saves_may_differ_by_situation_and_risk() -> None:
+    text = DEFAULT.replace(
+        "saved = { mean = 0.15, weight = 30.0 }",
+        "saved = { mean = 0.15, weight = 30.0 }\n"
+        "saved_in.active_shift.high = { mean = 0.02, weight = 300.0 }",
+    )
+    call = parse(text, PATH).actions["agent_call"]
+    assert call.economics_in["active_shift", "high"].saved == Belief(0.02, 300.0)
+    assert call.economics_in["active_shift", "medium"] == call.economics
+    assert (
+        call.economics_in["active_shift", "high"].harm
+        == call.economics_in["active_shift", "medium"].harm
+    )
+    with pytest.raises(PolicyError, match="has saved_in but no saved"):
+        parse(text.replace("saved = { mean = 0.15, weight = 30.0 }\n", ""), PATH)
+    with pytest.raises(PolicyError, match="active_shft"):
+        parse(text.replace("saved_in.active_shift", "saved_in.active_shft"), PATH)

@@ -1,17 +1,19 @@
 """What outcomes teach, and the file that is proposed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.policy_world import Campaigns, made_up
+from benchmarks.policy_world import TRUTH, Campaigns, made_up
 from churn.errors import DataError, PolicyError
 from churn.policy.default import DEFAULT
 from churn.policy.economics import Belief
 from churn.policy.policy import Policy, parse
 from training.policy import effects
-from training.policy.learning import Change, propose, rewritten
+from training.policy.learning import propose
+from training.policy.rewriting import Change, rewritten
 from training.policy.words import proposal_lines
 
 PATH = Path("policy.toml")
@@ -77,14 +79,20 @@ def test_the_proposal_is_the_same_file_with_other_numbers() -> None:
     decisions, _ = campaigns.draw(np.random.default_rng(1), 30_000)
     proposal = propose(decisions, text, PATH)
     assert proposal.policy.version != campaigns.policy.version
-    old, new = text.splitlines(), proposal.text.splitlines()
+    added = [line for line in proposal.text.splitlines() if line.startswith("saved_in.")]
+    old = text.splitlines()
+    new = [line for line in proposal.text.splitlines() if line not in added]
     assert len(old) == len(new)
     changed = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
-    assert len(changed) == len(proposal.changes) > 3
+    assert len(added) > 3
+    assert len(changed) + len(added) == len(proposal.changes)
+    assert len(changed) > 3
     for before, after in changed:
         assert before.split("{")[0] == after.split("{")[0]
         assert before.split("}")[1] == after.split("}")[1]
-    assert {change.field for change in proposal.changes} == {"saved", "redeemed", "harm"}
+    assert {change.field for change in proposal.changes} == {
+        "saved", "redeemed", "harm", "saved_in",
+    }  # fmt: skip
     said = "\n".join(proposal_lines(proposal))
     assert all(change.action in said for change in proposal.changes)
 
@@ -133,3 +141,46 @@ def test_few_customers_change_no_belief() -> None:
     changed = {change.action for change in proposal.changes}
     assert not changed & set(proposal.too_few)
     assert isinstance(proposal.policy, Policy)
+
+
+def test_a_belief_of_one_situation_goes_below_the_others() -> None:
+    text = "[actions.a]\nsaved = { mean = 0.1, weight = 2.0 }  # why\nharm = { mean = 0.2 }\n"
+    change = Change("a", "saved_in", Belief(0.1, 2.0), Belief(0.3, 40.0), 9, ("one_time", "high"))
+    once = rewritten(text, [change], PATH)
+    line = "saved_in.one_time.high = { mean = 0.3, weight = 40.0 }\n"
+    assert once.splitlines(keepends=True)[2] == line
+    assert once.replace(line, "") == text
+    again = replace(change, after=Belief(0.4, 50.0))
+    assert rewritten(once, [again], PATH) == once.replace("0.3, weight = 40", "0.4, weight = 50")
+
+
+def test_customers_of_one_situation_may_answer_unlike_others() -> None:
+    truth = replace(TRUTH, saved=TRUTH.saved | {"reorder_reminder": 0.4}, hidden=0.0, by_trait=0.0)
+    world = made_up(8, 3_000, truth)
+    helped = np.array([one.situation == "periodic_switched" for one in world.facts])
+    at = int(world.position(["reorder_reminder"])[0])
+    policy = everywhere(parse(DEFAULT, PATH), "reorder_reminder")
+    world.kept[~helped, at] = world.kept[~helped, 0]
+    decisions, _ = Campaigns(world, policy).draw(np.random.default_rng(3), 9_000)
+    proposal = propose(decisions, DEFAULT, PATH)
+    found = proposal.policy.actions["reorder_reminder"].saved_in
+    assert min(share.mean for share in found["periodic_switched"].values()) > 0.2
+    others = [
+        one
+        for name, shares in found.items()
+        if name != "periodic_switched"
+        for one in shares.values()
+    ]
+    assert max(share.mean for share in others) < 0.12
+    assert "reorder_reminder in periodic_switched, high, saved" in "\n".join(
+        proposal_lines(proposal)
+    )
+
+
+def everywhere(policy: Policy, code: str) -> Policy:
+    """Only this action, for everybody at risk, half of them held out."""
+    document = policy.model_dump()
+    for cell in document["table"].values():
+        cell |= {"any": {segment: [code] for segment in "ABC"}, "medium": None, "high": None}
+    document["rules"] |= {"holdout_share": 0.5, "exploration_rate": 0.0}
+    return Policy.model_validate(document)

@@ -8,8 +8,12 @@ the others and drives a share h of these away::
 which is linear in s and h: beliefs as normal distributions with the means and variances of the
 policy's, and independent outcomes, give normal beliefs after. Whoever was done nothing to teaches
 a and b, so a model of churn that is somewhat off, or whose customers have changed, does not pass
-for an effect. Customers of one situation may answer unlike others: there s is the action's and a
-deviation, of which is believed that it is none, give or take `DEVIATES` of s.
+for an effect.
+
+Some customers can hardly be saved by anything: who is gone for good does not hear the offer. So in
+a group of customers s is believed to be the action's own times a factor that all actions share,
+which all of them together teach soon; what the action shows in that group itself moves it from
+there.
 """
 
 import math
@@ -26,7 +30,9 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 BASE_MEAN, BASE_DEVIATION = (0.0, 1.0), (0.1, 0.3)
-DEVIATES, LEAST_DEVIATION = 0.7, 0.02
+GROUP_BASE_DEVIATION = 0.05
+FACTOR_DEVIATION, LEAST_FACTOR = 0.7, 0.02
+CELL_DEVIATION, LEAST_DEVIATION = 0.5, 0.005
 LEAST_VARIANCE = 0.01
 PASSES = 3  # the outcomes' variance depends on what is sought; it settles at once
 LARGEST_WEIGHT = 1e7
@@ -40,31 +46,24 @@ class Effects:
     Attributes
     ----------
     actions : tuple of str
-    n_groups : int
-        In how many situations, or other groups, s may differ; 0: it is the same everywhere.
-    mean : ndarray, shape (n_parameters,)
-        a, b, s of each action, h of each, then the deviations of s, by action and group.
+    mean : ndarray, shape (2 + 2 n_actions,)
+        a, b, then s of each action, then h of each.
     covariance : ndarray, square
     """
 
     actions: tuple[str, ...]
-    n_groups: int
     mean: Floats
     covariance: Floats
 
-    def saved(self, action: str, group: int | None = None) -> Belief:
-        """The belief about s, of everybody or in one group."""
-        at = 2 + self.actions.index(action)
-        if group is None:
-            return self._belief(at)
-        start = 2 + 2 * len(self.actions)
-        return self._belief(at, start + self.actions.index(action) * self.n_groups + group)
+    def saved(self, action: str) -> Belief:
+        """The belief about s."""
+        return self._belief(2 + self.actions.index(action))
 
     def harm(self, action: str) -> Belief:
         """The belief about h."""
         return self._belief(2 + len(self.actions) + self.actions.index(action))
 
-    def kept(self, p: Floats, done: Integers, group: Integers | None = None) -> Floats:
+    def kept(self, p: Floats, done: Integers) -> Floats:
         """Expected probability of being kept.
 
         Parameters
@@ -73,31 +72,21 @@ class Effects:
             Churn probability.
         done : ndarray of int64, shape (n,)
             Position of the action in `actions`, -1 for nothing.
-        group : ndarray of int64, shape (n,), optional
-            As in `learn`.
         """
-        X = design(p, done, len(self.actions), group, self.n_groups)
-        return np.asarray(X @ self.mean)
+        return np.asarray(design(p, done, len(self.actions)) @ self.mean)
 
-    def _belief(self, *at: int) -> Belief:
-        """About the sum of some parameters."""
-        mean = float(self.mean[list(at)].sum())
-        variance = float(self.covariance[np.ix_(at, at)].sum())
-        return as_belief(mean, math.sqrt(max(variance, _TINY)))
+    def _belief(self, at: int) -> Belief:
+        return as_belief(float(self.mean[at]), _deviation(self.covariance, at))
 
 
-def design(
-    p: Floats, done: Integers, n_actions: int, group: Integers | None = None, n_groups: int = 0
-) -> Floats:
-    """What each parameter of `Effects` is multiplied with, shape (n, n_parameters)."""
-    X = np.zeros((len(p), 2 + (2 + n_groups) * n_actions))
+def design(p: Floats, done: Integers, n_actions: int) -> Floats:
+    """What a, b, every s and every h are multiplied with, shape (n, 2 + 2 n_actions)."""
+    X = np.zeros((len(p), 2 + 2 * n_actions))
     X[:, 0] = 1.0
     X[:, 1] = 1.0 - p
     rows = np.flatnonzero(done >= 0)
     X[rows, 2 + done[rows]] = p[rows]
     X[rows, 2 + n_actions + done[rows]] = -(1.0 - p[rows])
-    if group is not None and n_groups:
-        X[rows, 2 + 2 * n_actions + done[rows] * n_groups + group[rows]] = p[rows]
     return X
 
 
@@ -107,8 +96,6 @@ def learn(
     kept: Floats,
     actions: Sequence[str],
     before: Mapping[str, tuple[Belief, Belief]],
-    group: Integers | None = None,
-    n_groups: int = 0,
 ) -> Effects:
     """Beliefs about s and h after seeing who was kept.
 
@@ -123,24 +110,95 @@ def learn(
     actions : sequence of str
     before : mapping of str to (Belief, Belief)
         s and h of each action until now.
-    group : ndarray of int64, shape (n,), optional
-        In which of `n_groups` groups the customer is.
     """
-    saved = [before[action][0] for action in actions]
-    harm = [before[action][1] for action in actions]
-    away = [max(DEVIATES * one.mean, LEAST_DEVIATION) for one in saved for _ in range(n_groups)]
-    mean = np.array([*BASE_MEAN, *(one.mean for one in (*saved, *harm)), *(0.0 for _ in away)])
-    known = [math.sqrt(max(one.variance, _TINY)) for one in (*saved, *harm)]
-    spread = np.array([*BASE_DEVIATION, *known, *away])
-    X = design(p, done, len(actions), group, n_groups)
+    beliefs = [before[action][which] for which in (0, 1) for action in actions]
+    mean = np.array([*BASE_MEAN, *(one.mean for one in beliefs)])
+    known = [math.sqrt(max(one.variance, _TINY)) for one in beliefs]
+    spread = np.array([*BASE_DEVIATION, *known])
+    X = design(p, done, len(actions))
+    return Effects(tuple(actions), *_posterior(X, kept, np.zeros(len(p)), mean, spread))
+
+
+def learn_by_group(
+    p: Floats, done: Integers, kept: Floats, whole: Effects, group: Integers, n_groups: int
+) -> list[list[Belief]]:
+    """Beliefs about s in groups of customers.
+
+    Parameters
+    ----------
+    p, done, kept
+        As in `learn`.
+    whole : Effects
+        What that gave for all groups together.
+    group : ndarray of int64, shape (n,)
+        In which of `n_groups` groups the customer is.
+
+    Returns
+    -------
+    list of list of Belief
+        By action and group.
+    """
+    n_actions = len(whole.actions)
+    treated = np.flatnonzero(done >= 0)
+    saved = np.array([whole.saved(action).mean for action in whole.actions])
+    harm = np.array([whole.harm(action).mean for action in whole.actions])
+    lost = np.zeros(len(p))
+    lost[treated] = -harm[done[treated]] * (1.0 - p[treated])
+    base = np.zeros((len(p), n_groups + 1))
+    base[np.arange(len(p)), group] = 1.0
+    base[:, n_groups] = 1.0 - p
+    base_mean = [whole.mean[0]] * n_groups + [whole.mean[1]]
+    base_spread = [GROUP_BASE_DEVIATION] * n_groups + [BASE_DEVIATION[1]]
+
+    shared = np.zeros((len(p), n_groups))
+    shared[treated, group[treated]] = saved[done[treated]] * p[treated]
+    found, _ = _posterior(
+        np.hstack([base, shared]),
+        kept,
+        lost,
+        np.array([*base_mean, *(1.0 for _ in range(n_groups))]),
+        np.array([*base_spread, *(FACTOR_DEVIATION for _ in range(n_groups))]),
+    )
+    factor = np.maximum(found[n_groups + 1 :], LEAST_FACTOR)
+
+    cells = np.zeros((len(p), n_actions * n_groups))
+    cells[treated, done[treated] * n_groups + group[treated]] = p[treated]
+    expected = np.outer(saved, factor).ravel()
+    found, covariance = _posterior(
+        np.hstack([base, cells]),
+        kept,
+        lost,
+        np.array([*base_mean, *expected]),
+        np.array([*base_spread, *(CELL_DEVIATION * expected + LEAST_DEVIATION)]),
+    )
+    first = n_groups + 1
+    return [
+        [
+            as_belief(float(found[at]), _deviation(covariance, at))
+            for at in range(first + action * n_groups, first + (action + 1) * n_groups)
+        ]
+        for action in range(n_actions)
+    ]
+
+
+def _posterior(
+    X: Floats, y: Floats, offset: Floats, mean: Floats, spread: Floats
+) -> tuple[Floats, Floats]:
+    """Mean and covariance of a linear model of a 0/1 outcome, normal beliefs before and after."""
     precision = np.diag(1.0 / (spread * spread))
     found, covariance = mean, np.diag(spread * spread)
     for _ in range(PASSES):
-        expected = X @ found
+        expected = X @ found + offset
         weight = 1.0 / np.maximum(expected * (1.0 - expected), LEAST_VARIANCE)
-        covariance = np.linalg.inv(precision + (X * weight[:, None]).T @ X)
-        found = covariance @ (precision @ mean + X.T @ (weight * kept))
-    return Effects(tuple(actions), n_groups, found, covariance)
+        covariance = np.asarray(
+            np.linalg.inv(precision + (X * weight[:, None]).T @ X), dtype=np.float64
+        )
+        found = np.asarray(covariance @ (precision @ mean + X.T @ (weight * (y - offset))))
+    return found, covariance
+
+
+def _deviation(covariance: Floats, at: int) -> float:
+    return math.sqrt(max(float(covariance[at, at]), _TINY))
 
 
 def as_belief(mean: float, deviation: float) -> Belief:

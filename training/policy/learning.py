@@ -1,45 +1,26 @@
 """A policy.toml proposed from outcomes: the same file, with the beliefs that they changed.
 
-Only numbers change, in the lines where they stood; comments, order and everything else stay. The
-new text is read again before it is given out: it must say what was meant and nothing else.
+Beliefs about an action are those about everybody to whom it was done. Where it was done to enough
+customers of one situation and risk band, what it saves there is told apart, drawn towards what
+is saved on average: many of those silent for long are gone for good, and no call brings these back.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from churn.errors import DataError, PolicyError
+from churn.errors import DataError
 from churn.policy.economics import NOTHING, Belief
-from churn.policy.policy import NONE, BeliefTable, Policy, parse
+from churn.policy.policy import AT_RISK, NONE, SITUATIONS, Policy, parse
 from training.policy import effects
-from training.policy.decisions import Decisions, episodes
+from training.policy.decisions import Decisions, Integers, episodes
+from training.policy.rewriting import Change, checked, rewritten
 
-MIN_TREATED, MIN_UNTREATED = 50, 50
+MIN_TREATED, MIN_UNTREATED, MIN_IN_GROUP = 50, 50, 30
 FIELDS = ("saved", "redeemed", "harm")
-_HEADER = re.compile(r"\s*\[\s*([\w.\s-]+?)\s*\]")
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One belief, before and after.
-
-    Attributes
-    ----------
-    action : str
-    field : {"saved", "redeemed", "harm"}
-    before, after : Belief
-    treated : int
-        Customers with a known outcome who got the action.
-    """
-
-    action: str
-    field: str
-    before: Belief
-    after: Belief
-    treated: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +78,23 @@ def propose(decisions: Decisions, text: str, path: Path) -> Proposal:
         )
     counts = {code: int((done == code).sum()) for code in sorted(set(done.tolist()) - {NONE})}
     actions = [code for code, n in counts.items() if n >= MIN_TREATED]
-    known = np.isin(done, [NONE, *actions])
-    rows, done = rows.where(known), done[known]
-    changes = _learnt(rows, done, actions, policy, counts) if actions else []
+    changes: list[Change] = []
+    if actions:
+        known = np.isin(done, [NONE, *actions])
+        lesson = _Lesson.of(rows.where(known), done[known], actions, policy)
+        changes = lesson.changes()
+        changes += lesson.by_group()
     new = rewritten(text, changes, path)
     return Proposal(
         tuple(changes),
         new,
-        _checked(policy, new, changes, path),
+        checked(policy, new, changes, path),
         untreated,
         {code: n for code, n in counts.items() if n < MIN_TREATED},
     )
 
 
-def _teaches(decisions: Decisions, policy: Policy) -> np.ndarray:
+def _teaches(decisions: Decisions, policy: Policy) -> NDArray[np.bool_]:
     """Decisions whose outcome says something about a belief of this policy."""
     begins = episodes(decisions, np.ones(len(decisions), dtype=np.bool_))
     believed = [code for code, one in policy.actions.items() if one.economics and not one.service]
@@ -119,39 +103,79 @@ def _teaches(decisions: Decisions, policy: Policy) -> np.ndarray:
     return np.asarray(begins & told & (idle | np.isin(decisions.action.astype(str), believed)))
 
 
-def _learnt(
-    rows: Decisions,
-    done: np.ndarray,
-    actions: Sequence[str],
-    policy: Policy,
-    counts: Mapping[str, int],
-) -> list[Change]:
-    position = {NONE: -1} | {code: at for at, code in enumerate(actions)}
-    before = {code: _beliefs(policy, code) for code in actions}
-    at = np.array([position[code] for code in done.tolist()], dtype=np.int64)
-    learnt = effects.learn(
-        rows.probability,
-        at,
-        rows.retained,
-        actions,
-        {code: (saved, harm) for code, (saved, _, harm) in before.items()},
-    )
-    changes = []
-    for code in actions:
-        saved, redeemed, harm = before[code]
-        treated = at == position[code]
-        after = {"saved": learnt.saved(code), "harm": learnt.harm(code)}
-        if policy.actions[code].incentive_cost > 0.0 and rows.accepted[treated].any():
-            after["redeemed"] = _redeemed(
-                redeemed, after["saved"].mean, rows.where(np.asarray(treated))
-            )
-        priors = {"saved": saved, "redeemed": redeemed, "harm": harm}
-        changes += [
-            Change(code, field, priors[field], _rounded(after[field]), counts[code])
-            for field in FIELDS
-            if field in after and priors[field] != NOTHING
-        ]
-    return changes
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """Outcomes, and the beliefs before them."""
+
+    rows: Decisions
+    at: Integers
+    actions: Sequence[str]
+    policy: Policy
+    before: Mapping[str, tuple[Belief, Belief]]
+
+    @classmethod
+    def of(
+        cls, rows: Decisions, done: NDArray[np.object_], actions: Sequence[str], policy: Policy
+    ) -> "_Lesson":
+        position = {NONE: -1} | {code: at for at, code in enumerate(actions)}
+        before = {}
+        for code in actions:
+            economics = policy.actions[code].economics
+            assert economics is not None
+            before[code] = economics.saved, economics.harm
+        at = np.array([position[code] for code in done.tolist()], dtype=np.int64)
+        return cls(rows, at, actions, policy, before)
+
+    def changes(self) -> list[Change]:
+        """What every action saves, gives away and drives away."""
+        learnt = self._learn()
+        found = []
+        for place, code in enumerate(self.actions):
+            action = self.policy.actions[code]
+            assert action.economics is not None
+            treated = self.at == place
+            after = {"saved": learnt.saved(code), "harm": learnt.harm(code)}
+            if action.incentive_cost > 0.0 and self.rows.accepted[treated].any():
+                after["redeemed"] = _redeemed(
+                    action.economics.redeemed, after["saved"].mean, self.rows.where(treated)
+                )
+            for field in FIELDS:
+                prior: Belief = getattr(action.economics, field)
+                if field in after and prior != NOTHING:
+                    count = int(treated.sum())
+                    found.append(Change(code, field, prior, _rounded(after[field]), count))
+        return found
+
+    def by_group(self) -> list[Change]:
+        """What actions save in each situation and risk band that has enough."""
+        groups = [(situation, band) for situation in SITUATIONS for band in AT_RISK]
+        code_of = {group: at for at, group in enumerate(groups)}
+        group = np.array(
+            [code_of.get(one, -1) for one in zip(self.rows.situation, self.rows.band, strict=True)],
+            dtype=np.int64,
+        )
+        known = group >= 0
+        p, kept, at = self.rows.probability[known], self.rows.retained[known], self.at[known]
+        group = group[known]
+        beliefs = effects.learn_by_group(p, at, kept, self._learn(), group, len(groups))
+        found = []
+        for place, code in enumerate(self.actions):
+            action = self.policy.actions[code]
+            for number, (situation, band) in enumerate(groups):
+                count = int(((at == place) & (group == number)).sum())
+                if count >= MIN_IN_GROUP:
+                    table = action.saved_in.get(situation, {}).get(band)
+                    prior = self.before[code][0]
+                    if table is not None:
+                        prior = Belief(table.mean, table.weight)
+                    after = _rounded(beliefs[place][number])
+                    change = Change(code, "saved_in", prior, after, count, (situation, band))
+                    found.append(change)
+        return found
+
+    def _learn(self) -> effects.Effects:
+        p, kept = self.rows.probability, self.rows.retained
+        return effects.learn(p, self.at, kept, self.actions, self.before)
 
 
 def _redeemed(before: Belief, saved: float, treated: Decisions) -> Belief:
@@ -162,71 +186,5 @@ def _redeemed(before: Belief, saved: float, treated: Decisions) -> Belief:
     return effects.share(before, took - rescued, max(kept - took, 0.0))
 
 
-def _beliefs(policy: Policy, code: str) -> tuple[Belief, Belief, Belief]:
-    economics = policy.actions[code].economics
-    assert economics is not None
-    return economics.saved, economics.redeemed, economics.harm
-
-
 def _rounded(belief: Belief) -> Belief:
     return Belief(float(f"{belief.mean:.4g}"), float(f"{belief.weight:.4g}"))
-
-
-def rewritten(text: str, changes: Sequence[Change], path: Path) -> str:
-    """Replace each belief where it stands.
-
-    Parameters
-    ----------
-    text : str
-        A policy.toml.
-    changes : sequence of Change
-    path : Path
-        For messages.
-
-    Raises
-    ------
-    PolicyError
-        A belief is written in a way that is not recognised.
-    """
-    lines = text.splitlines(keepends=True)
-    for change in changes:
-        at = _line_of(lines, change)
-        if at is None:
-            raise PolicyError(
-                f"{path}: [actions.{change.action}] {change.field} is not written as "
-                f"`{change.field} = {{ mean = ..., weight = ... }}` on one line; write it so"
-            )
-        new = f"{{ mean = {_number(change.after.mean)}, weight = {_number(change.after.weight)} }}"
-        lines[at] = re.sub(r"\{[^}]*\}", new, lines[at], count=1)
-    return "".join(lines)
-
-
-def _line_of(lines: Sequence[str], change: Change) -> int | None:
-    table = ""
-    for at, line in enumerate(lines):
-        header = _HEADER.match(line)
-        if header:
-            table = re.sub(r"\s", "", header[1])
-        belief = re.match(rf"\s*{change.field}\s*=\s*\{{[^}}]*\}}", line)
-        if belief and table == f"actions.{change.action}":
-            return at
-    return None
-
-
-def _number(number: float) -> str:
-    """As TOML has it: a float, never an exponent that hides its size."""
-    text = f"{number:.10f}".rstrip("0")
-    return text + "0" if text.endswith(".") else text
-
-
-def _checked(policy: Policy, text: str, changes: Sequence[Change], path: Path) -> Policy:
-    """The new policy, which differs from the old one in the changes alone."""
-    actions = dict(policy.actions)
-    for change in changes:
-        table = BeliefTable(mean=change.after.mean, weight=change.after.weight)
-        actions[change.action] = actions[change.action].model_copy(update={change.field: table})
-    meant = policy.model_copy(update={"actions": actions})
-    new = parse(text, path)
-    if new.model_dump() != meant.model_dump():
-        raise PolicyError(f"{path}: the beliefs could not be replaced line by line")
-    return new

@@ -2,7 +2,7 @@
 
 An X-learner sees what a decision records: the probability, the value, the situation, the segment,
 the main reason. Its ranking of customers it has not seen is held against that of the policy, which
-goes by p s - (1 - p) h with one s for everybody.
+goes by p s - (1 - p) h.
 """
 
 from collections.abc import Sequence
@@ -59,13 +59,18 @@ def persuadable(decisions: Decisions, policy: Policy, seed: int) -> list[Persuad
     for action in sorted(set(rows.action.tolist())):
         here = rows.where(np.asarray(rows.action == action))
         treated = ~here.withheld
-        economics = policy.actions[action].economics if action in policy.actions else None
-        if economics is None or min(treated.sum(), (~treated).sum()) < MIN_OF_EACH_ARM:
+        known_as = policy.actions.get(action)
+        if known_as is None or known_as.economics is None:
+            continue
+        economics = known_as.economics
+        if min(treated.sum(), (~treated).sum()) < MIN_OF_EACH_ARM:
             continue
         cluster = clustered.codes(here.customer_id.astype(str))
         uplift = cross_fitted(columns(here), treated, here.retained, cluster, seed)
         p = here.probability
-        believed = p * economics.saved.mean - (1.0 - p) * economics.harm.mean
+        cells = zip(here.situation, here.band, strict=True)
+        saved = np.array([known_as.economics_in[cell].saved.mean for cell in cells])
+        believed = p * saved - (1.0 - p) * economics.harm.mean
         told = treated, here.retained, cluster
         found.append(
             Persuadable(

@@ -65,8 +65,10 @@ def proposal_lines(proposal: Proposal) -> Iterator[str]:
     yield f"{proposal.untreated:,} customers to whom nothing was done tell what happens without"
     for change in proposal.changes:
         before, after = change.before, change.after
+        where = "" if change.within is None else f" in {', '.join(change.within)}"
+        field = "saved" if change.within else change.field
         yield (
-            f"{change.action}, {change.field}: {before.mean:.4f} (worth {before.weight:,.0f}) -> "
+            f"{change.action}{where}, {field}: {before.mean:.4f} (worth {before.weight:,.0f}) -> "
             f"{after.mean:.4f} (worth {after.weight:,.0f}), from {change.treated:,} customers"
         )
     for action, count in proposal.too_few.items():
