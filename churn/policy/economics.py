@@ -12,7 +12,7 @@ mean takes their means; its lower bound is the quantile of the gamma distributio
 kind) that has its first three cumulants.
 
 Everything is told twice: for columns of customers, and for one of them in plain numbers, which
-takes a hundredth of the time of arrays of one. Both give the same bits, which the tests see to.
+takes a fortieth of the time of arrays of one. Both give the same bits, which the tests see to.
 
 References
 ----------

@@ -19,6 +19,7 @@ from churn.features import FEATURE_NAMES
 from churn.policy.action import Action
 from churn.registry import Registry
 from churn.scoring import Scorer
+from tests.policies import quiet
 from training import bulk
 from training.bulk import score, score_features
 from training.calendar import instant
@@ -225,6 +226,20 @@ def test_csv_is_sorted_for_a_manager(
         assert amount == pytest.approx(
             float("nan") if value is None else value, abs=0.006, nan_ok=True
         )
+
+
+def test_a_policy_of_ones_own_decides_what_is_suggested(
+    shop: Config, published: Path, tmp_path: Path
+) -> None:
+    policy = quiet(cooldown_days=0, contact_cap=1000)
+    free = scored(shop, published, tmp_path / "free" / "s.parquet", policy=policy)
+    never = quiet(contact_cap=0)
+    stopped = scored(shop, published, tmp_path / "never" / "s.parquet", policy=never)
+    assert {row["policy_version"] for row in free} == {policy.version}
+    assert any(row["action"] not in ("none", None) for row in free)
+    service = {code for code, action in never.actions.items() if action.service}
+    assert {row["action"] for row in stopped} <= service | {"none", None}
+    assert not any(row["explored"] or row["holdout"] for row in (*free, *stopped))
 
 
 def test_ndjson_holds_what_parquet_does(

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from rich.progress import Progress
 from typer.main import get_command
 
 from churn.errors import ConfigError
-from churn.policy.default import default_policy
+from churn.policy.default import DEFAULT, default_policy
 from cli import progress
 from cli.extras import TRAINING_ONLY
 from cli.main import app, run
@@ -199,6 +200,27 @@ for arguments in (["--help"], ["init", {str(tmp_path)!r}], ["models", "list"]):
 """
     done = without_training(code)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_policy_that_cannot_work_is_refused_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(DEFAULT.replace("cooldown_days", "cooldown_day"), encoding="utf-8")
+    config = tmp_path / "keepwell.toml"
+    config.write_text('[events]\nquery = "SELECT 1"\n')
+    score = ["score", "-c", str(config), "--out", "scores.csv", "--policy"]
+    assert run([*score, str(policy)]) == 2
+    said = refusal(capsys)
+    assert f"{policy}, line 6:" in said
+    assert "cooldown_days" in said
+    assert run([*score, str(tmp_path / "none.toml")]) == 2
+    assert "no such file" in refusal(capsys)
+    serve = "from cli.main import run; raise SystemExit(run(['serve', '--port', '0']))"
+    env = dict(os.environ, KEEPWELL_POLICY_FILE=str(policy))
+    done = subprocess.run([sys.executable, "-c", serve], capture_output=True, text=True, env=env)
+    assert done.returncode == 2
+    assert f"{policy}, line 6:" in done.stderr.splitlines()[-1]
 
 
 def test_a_date_without_a_zone_is_one_of_the_log_s(
