@@ -4,7 +4,7 @@ from importlib import import_module
 
 from benchmarks.report import Result
 
-PARTS = ("kills_events", "kills_jobs", "kills_decisions")
+PARTS = ("kills_events", "kills_jobs", "kills_decisions", "kills_erasures")
 
 
 def run() -> list[Result]:

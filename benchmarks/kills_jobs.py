@@ -68,7 +68,7 @@ def jobs(urls: Iterator[str], folder: Path, kills: int, rng: random.Random) -> l
         with serving(url, folder, **settings) as (process, port):
             timer = threading.Timer(rng.uniform(0.0, 3.0), process.kill)
             if rng.random() > STARTING:
-                _until_ready(port)
+                until_ready(port)
             if not last:
                 timer.start()
             try:
@@ -78,7 +78,7 @@ def jobs(urls: Iterator[str], folder: Path, kills: int, rng: random.Random) -> l
             finally:
                 timer.cancel()
             if last:
-                found = _ask(port, "GET", "/v1/jobs?limit=500")[1]["jobs"]
+                found = ask(port, "GET", "/v1/jobs?limit=500")[1]["jobs"]
     known = {job["job_id"]: job for job in found}
     done = {job_id for job_id, job in known.items() if job["state"] == "done"}
     wrong = [
@@ -104,7 +104,7 @@ def _keep_waiting(port: int, acknowledged: dict[str, str], last: bool) -> None:
     ended: set[str] = set()
     while True:
         for job_id in set(acknowledged.values()) - ended:
-            if _ask(port, "GET", f"/v1/jobs/{job_id}")[1]["state"] in ENDED:
+            if ask(port, "GET", f"/v1/jobs/{job_id}")[1]["state"] in ENDED:
                 ended.add(job_id)
         still = set(acknowledged.values()) - ended
         if last and not still:
@@ -114,8 +114,8 @@ def _keep_waiting(port: int, acknowledged: dict[str, str], last: bool) -> None:
         time.sleep(0.05)
 
 
-def _until_ready(port: int) -> None:
-    while _ask(port, "GET", "/health/ready")[0] != 200:
+def until_ready(port: int) -> None:
+    while ask(port, "GET", "/health/ready")[0] != 200:
         time.sleep(0.02)
 
 
@@ -123,7 +123,7 @@ def _submit_when_ready(port: int, key: str, acknowledged: dict[str, str]) -> Non
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         headers = {"content-type": "application/x-ndjson", "idempotency-key": key}
-        status, told = _ask(port, "POST", PATH, LIST, headers)
+        status, told = ask(port, "POST", PATH, LIST, headers)
         if status in {200, 202}:
             acknowledged[key] = told["job_id"]
             return
@@ -135,14 +135,14 @@ def _submit_when_ready(port: int, key: str, acknowledged: dict[str, str]) -> Non
 def _until_ended(port: int, job_id: str) -> dict[str, Any]:
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        job: dict[str, Any] = _ask(port, "GET", f"/v1/jobs/{job_id}")[1]
+        job: dict[str, Any] = ask(port, "GET", f"/v1/jobs/{job_id}")[1]
         if job["state"] in ENDED:
             return job
         time.sleep(0.05)
     raise RuntimeError("the undisturbed job never ended")
 
 
-def _ask(
+def ask(
     port: int, method: str, path: str, body: bytes | None = None, headers: Any = None
 ) -> tuple[int, dict[str, Any]]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)

@@ -96,15 +96,17 @@ def import_log(
 ) -> None:
     """Put the log of keepwell.toml into the store, beside what is there.
 
-    Nothing is kept twice: start it again after an interruption, and it goes on where it was. The
-    service may run meanwhile.
+    Nothing is kept twice: start it again after an interruption, and it goes on where it was; of a
+    log that is in nothing is read into the store again. The service may run meanwhile.
     """
     with training_extra():
         from training.config import Config
         from training.settings import read
         from training.stored_log import read_log
+    from service.settings import load as service_settings
     from service.store.loading import Loaded, Loading
 
+    most_events = service_settings().max_stored_events
     settings = read(config)
     if not isinstance(settings, Config):
         raise typer.BadParameter(f"{config} describes a ready table; a store keeps [events]")
@@ -117,7 +119,7 @@ def import_log(
     ):
         log = read_log(settings, work, now_us=now, progress=listener)
         kept = log.keep_quarantine(quarantine or settings.base_dir / "quarantine.parquet")
-        loading, total = Loading(database), Loaded()
+        loading, total = Loading(database, most_events), Loaded()
         sources, repeats, resumed = [], 0, 0
         listener.stage("storing events", log.rows - log.n_rejected)
         for bucket in log.buckets():
@@ -132,10 +134,11 @@ def import_log(
                     ready = (bucket.source, part.number, part.customers(), part.last(), now)
                     total.add(patiently(partial(loading.load, *ready), listener.note))
                 listener.advance(len(part.events))
-        loading.forget(sources)
+        loading.keep_only(sources)
     refused = dict(log.rejected.reasons.most_common())
     refused |= {"customer_id_unusable": total.unusable} if total.unusable else {}
     refused |= {"erased": total.erased} if total.erased else {}
+    refused |= {"too_many_stored": total.full} if total.full else {}
     summary = {
         "rows": log.rows,
         "accepted": total.accepted,
@@ -156,7 +159,7 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
         f"stored {summary['accepted']:,} of {summary['rows']:,} rows in {summary['seconds']:.1f} s"
     )
     if summary["resumed"]:
-        yield f"{summary['resumed']:,} had been stored before the interruption"
+        yield f"{summary['resumed']:,} had been stored by an earlier import of the same log"
     if summary["duplicates"]:
         yield f"{summary['duplicates']:,} were known already, or are twice in the log"
     for reason, count in summary["refused"].items():
@@ -234,6 +237,12 @@ def _counted(pages: Iterator[dict[str, Any]], listener: "Progress") -> Iterator[
 def erase(
     customer_id: Annotated[str, typer.Argument(metavar="CUSTOMER_ID", help="Who is forgotten.")],
     store_url: StoreUrl = None,
+    now: Annotated[
+        bool,
+        typer.Option(
+            "--now", help="Write a large SQLite file anew at once; writers wait meanwhile."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Forget a customer: remove everything that is kept, and take no older events again."""
@@ -251,7 +260,8 @@ def erase(
             Folders(settings.jobs_dir),
             Limits(settings.max_body_bytes, settings.max_events),
         )
-        summary = Eraser(database, instants.now, take_out).erase(customer_id).document()
+        eraser = Eraser(database, instants.now, take_out, hour=settings.vacuum_hour)
+        summary = eraser.erase(customer_id, at_once=now).document()
     if as_json:
         print_json(summary)
         return
@@ -263,7 +273,12 @@ def erase(
             f"nothing from before {summary['erased_at']} is taken again"
         ]
     )
-    if summary["pending"]:
+    if summary["rewritten_at"]:
+        complain(
+            "traces may be in the store's file until the service writes it anew, at "
+            f"{summary['rewritten_at']}; do the same again with --now to have it done"
+        )
+    elif summary["pending"]:
         complain(
             "remains are still in the files of the store, as it is being read: the service removes "
             "them, or do the same again"

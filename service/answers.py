@@ -13,7 +13,7 @@ from churn.policy.action import Action
 from churn.rows import Rows
 from churn.scoring import CustomerRow, CustomerScore
 from service import instants
-from service.freshness import Freshness, Held, Marks
+from service.marks import Held, Marks
 from service.metrics import Metrics
 from service.models import Loaded
 from service.problems import invalid_field
@@ -73,7 +73,7 @@ class Scoring:
         finally:
             self.seconds += time.perf_counter() - started
 
-    def held(self, request: Checked, freshness: Freshness, marks: Marks) -> Held:
+    def held(self, request: Checked, marks: Marks) -> Held:
         """Hold a request with nothing but an id against how far the feeds have come.
 
         Raises
@@ -82,7 +82,7 @@ class Scoring:
             What is stored is too old.
         """
         feeds = self._loaded.scorer.feeds
-        return freshness.hold(marks, self.as_of(request), request.feeds, feeds)
+        return marks.hold(self.as_of(request), request.feeds, feeds)
 
     def stored_row(self, request: Checked, history: History, held: Held) -> CustomerRow:
         """Make a request with nothing but an id ready to be scored, from what is stored."""

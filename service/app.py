@@ -31,7 +31,6 @@ from service.direct import Direct, Service
 from service.erasure import Eraser, finish_always
 from service.freshness import Freshness
 from service.jobs import desk
-from service.jobs.job import Limits
 from service.jobs.taking_out import TakingOut
 from service.metrics import Metrics
 from service.models import Loaded, ModelHolder
@@ -90,19 +89,21 @@ def create_app(
     writer = ThreadPoolExecutor(1, thread_name_prefix="keepwell-writer")
     clearing = ThreadPoolExecutor(1, thread_name_prefix="keepwell-clearing")
     store = Database(settings.store_url, erasure_key=settings.tombstone_key)
-    histories = Histories(store)
+    histories = Histories(store, settings.max_stored_events)
     scores = Scores(store)
     reading = Reading(store)
+    freshness = Freshness(settings, store, reading, metrics)
     jobs = desk.opened(
         settings,
         store,
         histories=histories,
         model=holder.of_version,
         metrics=metrics,
+        marks=freshness.read,
         clock=clock,
     )
-    limits = Limits(settings.max_body_bytes, settings.max_events)
-    eraser = Eraser(store, clock, TakingOut(store, jobs.folders, limits))
+    take_out = TakingOut(store, jobs.folders, jobs.limits)
+    eraser = Eraser(store, clock, take_out, hour=settings.vacuum_hour)
     retention = Retention(store, settings, clock, holder.window_days)
     deliveries = Deliveries(store)
     state = State(
@@ -119,7 +120,7 @@ def create_app(
         decisions=Decisions(store),
         outcomes=Outcomes(store),
         deliveries=deliveries,
-        freshness=Freshness(settings, store, reading, metrics),
+        freshness=freshness,
         writer=writer,
         eraser=eraser,
         clearing=clearing,

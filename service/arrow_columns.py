@@ -103,7 +103,7 @@ def instants_of(name: str, column: Any, now: int) -> NDArray[np.int64]:
     outside = np.flatnonzero(known & ((seconds < earliest) | (seconds >= latest)))
     if len(outside):
         raise invalid_field(
-            f"Column `{name}`, row {outside[0]}: must lie in the years 1900 to 2199.",
+            f"Column `{name}`, row {outside[0]}: must lie in the years 1970 to 2199.",
             f"/{name}/{outside[0]}",
             "out_of_range",
         )

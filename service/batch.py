@@ -24,7 +24,7 @@ from service import body, columns, contacts, logs
 from service.answers import MODE_BATCH, Scoring
 from service.context import id_of, route_template
 from service.direct import Reply
-from service.freshness import Held
+from service.marks import Held
 from service.models import Loaded
 from service.problems import (
     UNSUPPORTED_MEDIA_TYPE,
@@ -157,9 +157,8 @@ class Rows:
     async def read(self) -> None:
         """Read the histories of all who are stored; where they cannot be read, say so by row."""
         asked = list({checked.customer_id for checked in self.stored.values()})
-        freshness = self._state.freshness
         try:
-            marks = await freshness.marks()
+            marks = await self._state.freshness.marks()
             found = await self._state.reading.histories(asked)
             delivered = await self._state.reading.contacts(asked, self._since(self.stored))
         except (StoreUnavailable, StoreTooNew) as error:
@@ -169,7 +168,7 @@ class Rows:
             return
         for at, checked in self.stored.items():
             try:
-                held = self._scoring.held(checked, freshness, marks)
+                held = self._scoring.held(checked, marks)
             except Problem as problem:
                 self._out[at] = self._refusal(at, problem)
                 continue

@@ -117,6 +117,8 @@ class Ingestion:
     ) -> list[Row]:
         rows: list[Row] = []
         for index, one in enumerate(sent):
+            if index % AT_ONCE == 0:
+                self._let_pass()
             try:
                 customer_id, event = customer_event(to_item(one), place(index))
                 if max(event.occurred_at, event.known_at or 0) > self._latest:
@@ -135,6 +137,7 @@ class Ingestion:
         outcomes: dict[int, Outcome] = {}
         for start in range(0, len(good), AT_ONCE):
             some = good[start : start + AT_ONCE]
+            self._let_pass()
             batch: list[Any] = [rows[index] for index in some]
             written = self._state.histories.append(batch, self._now)
             outcomes.update(zip(some, written, strict=True))
@@ -146,9 +149,10 @@ class Ingestion:
                 answers.append(self._refusal(index, row))
             else:
                 kind = row[1].kind.value
-                if outcomes[index] is Outcome.ERASED:
+                refused = _REFUSALS.get(outcomes[index])
+                if refused is not None:
                     outcome = REFUSED
-                    answers.append(self._refusal(index, _erased(place(index))))
+                    answers.append(self._refusal(index, refused(place(index))))
                 else:
                     outcome = outcomes[index]
                     answers.append(_ANSWERS[outcomes[index]])
@@ -158,6 +162,10 @@ class Ingestion:
             self._state.metrics.events_ingested[kind, outcome].inc(count)
             totals[outcome] += count
         return answers, totals
+
+    def _let_pass(self) -> None:
+        """Who waits for a score to be recorded waits for a piece, not for the whole body."""
+        self._state.recorder.write()
 
     def _refusal(self, index: int, problem: Problem) -> bytes:
         count_failure(self._state.metrics, problem)
@@ -182,3 +190,18 @@ def _erased(place: str) -> Problem:
         f"{place}/occurred_at",
         "erased",
     )
+
+
+def _full(place: str) -> Problem:
+    return invalid_field(
+        f"As many events of {place}/customer_id are stored as may be "
+        "(KEEPWELL_MAX_STORED_EVENTS): look whether many customers share one identifier.",
+        f"{place}/customer_id",
+        "too_many_stored",
+    )
+
+
+_REFUSALS: dict[Outcome, Callable[[str], Problem]] = {
+    Outcome.ERASED: _erased,
+    Outcome.FULL: _full,
+}

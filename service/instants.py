@@ -20,7 +20,8 @@ def _microseconds(moment: datetime) -> int:
     return (past.days * 86_400 + past.seconds) * 1_000_000 + past.microseconds
 
 
-EARLIEST = _microseconds(datetime(1900, 1, 1, tzinfo=UTC))
+EARLIEST = 0
+"""What is dated before 1970 is a placeholder for an unknown date: training sets it aside."""
 LATEST = _microseconds(datetime(2200, 1, 1, tzinfo=UTC))
 
 
@@ -40,7 +41,7 @@ def parse(text: str) -> int:
     Raises
     ------
     BadInstant
-        Another format, no offset, or not in [1900, 2200).
+        Another format, no offset, or not in [1970, 2200).
 
     Examples
     --------

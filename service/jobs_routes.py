@@ -127,8 +127,7 @@ async def submit_job(request: Request) -> Response:
                 language=asked.language,
             ),
             key,
-            loaded.version,
-            loaded.scorer.policy,
+            loaded,
             state.settings.max_job_bytes,
         ),
     )

@@ -184,6 +184,10 @@ def _event(item: Any) -> Event:
         raise _Unsure
     if amount is not None and amount <= 0.0 and kind in MONEY_KINDS:
         raise _Unsure
+    if quantity is not None and quantity <= 0.0 and kind is Kind.PURCHASE:
+        raise _Unsure
+    if known_at is not None and known_at < occurred_at:
+        raise _Unsure
     return Event(
         occurred_at, kind, order_id, amount, value, quantity, discount, category, case_id, channel,
         event_id, known_at,

@@ -497,3 +497,11 @@ class Erasure(_Exact):
             "remains in SQLite's files."
         ),
     ]
+    rewritten_at: Annotated[
+        str | None,
+        Field(
+            json_schema_extra={"format": "date-time"},
+            description="When SQLite's file will be written anew, until which remains are in it; "
+            "null where that is done, or about to be.",
+        ),
+    ]

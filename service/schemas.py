@@ -73,7 +73,7 @@ class EventInput(_Strict):
     """One event of the customer's history. Only `occurred_at` and `kind` are required."""
 
     occurred_at: Annotated[
-        Instant, Field(description="When it happened: RFC 3339 with an offset, 1900 to 2199.")
+        Instant, Field(description="When it happened: RFC 3339 with an offset, 1970 to 2199.")
     ]
     kind: Annotated[KindName, Field(description="What happened.")]
     order_id: Annotated[
@@ -86,7 +86,9 @@ class EventInput(_Strict):
     value: Annotated[
         Number | None, Field(description="A rating, an NPS answer or a sentiment.")
     ] = None
-    quantity: Annotated[NotNegative | None, Field(description="Number of units.")] = None
+    quantity: Annotated[
+        NotNegative | None, Field(description="Number of units; above 0 for a purchase.")
+    ] = None
     discount: Annotated[NotNegative | None, Field(description="Money taken off the price.")] = None
     category: Annotated[Label | None, Field(description="Category of what was bought.")] = None
     case_id: Annotated[
@@ -98,7 +100,10 @@ class EventInput(_Strict):
     ] = None
     known_at: Annotated[
         Instant | None,
-        Field(description="When the business learned of it; by default `occurred_at`."),
+        Field(
+            description="When the business learned of it, never before `occurred_at`, which is the "
+            "default."
+        ),
     ] = None
 
 

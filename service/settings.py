@@ -120,6 +120,9 @@ class Settings(BaseSettings):
     max_ingest_waiting: int = Field(
         default=8, ge=1, le=1000, description="Bodies of events that may wait to be written."
     )
+    max_stored_events: int = Field(
+        default=100_000, ge=1, le=10_000_000, description="Most stored events of one customer."
+    )
     clock_allowance_seconds: int = Field(
         default=300, ge=0, le=86_400, description="How far in the future an event may lie."
     )
@@ -146,6 +149,13 @@ class Settings(BaseSettings):
         ge=90,
         le=36_500,
         description="How long recorded decisions are kept, with what came of them.",
+    )
+    vacuum_hour: int = Field(
+        default=3,
+        ge=0,
+        le=23,
+        description="Hour of the day in UTC in which a large SQLite store is written anew after "
+        "erasures.",
     )
     job_lease_seconds: float = Field(
         default=30.0,

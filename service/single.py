@@ -80,7 +80,7 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
 
 async def _stored(state: State, scoring: Scoring, checked: Checked) -> _Scored:
     """Answer from what is stored of the customer."""
-    held = scoring.held(checked, state.freshness, await state.freshness.marks())
+    held = scoring.held(checked, await state.freshness.marks())
     as_of = scoring.as_of(checked)
     stored = await state.reading.stored(checked.customer_id, contacts.since(as_of))
     events = stored.events

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from churn.events import Event
+from churn.events import Event, Kind
 from service import strict_json
 from service.problems import (
     HISTORY_UNAVAILABLE,
@@ -68,7 +68,7 @@ _FAULTS: dict[str, _Fault] = {
     "instant_without_offset": _Fault(
         "no_offset", "has no UTC offset; add one, such as Z or +03:00"
     ),
-    "instant_out_of_range": _Fault("out_of_range", "must lie in the years 1900 to 2199"),
+    "instant_out_of_range": _Fault("out_of_range", "must lie in the years 1970 to 2199"),
 }
 _OTHER = _Fault("invalid", "is not valid")
 
@@ -233,7 +233,7 @@ def _to_event(item: EventInput, root: str) -> Event:
     Raises
     ------
     Problem
-        A purchase, return or cancellation has an amount that is not above 0.
+        It is one that training would set aside (`training.rules`).
     """
     if item.amount is not None and item.amount <= 0 and item.kind in MONEY_KINDS:
         pointer = f"{root}/amount"
@@ -242,6 +242,20 @@ def _to_event(item: EventInput, root: str) -> Event:
             "went. Leave it out if unknown.",
             pointer,
             "not_positive",
+        )
+    if item.quantity is not None and item.quantity <= 0 and item.kind is Kind.PURCHASE:
+        pointer = f"{root}/quantity"
+        raise invalid_field(
+            f"{pointer} must be above 0 for a purchase; leave it out if unknown.",
+            pointer,
+            "not_positive",
+        )
+    if item.known_at is not None and item.known_at < item.occurred_at:
+        pointer = f"{root}/known_at"
+        raise invalid_field(
+            f"{pointer} must not be earlier than occurred_at.",
+            pointer,
+            "known_too_early",
         )
     return Event(*(getattr(item, name) for name in Event._fields))
 

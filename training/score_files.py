@@ -16,12 +16,14 @@ from churn.loss import CATEGORIES
 from churn.policy.contacts import RecentContacts
 from churn.reasons_by_column import many_reasons
 from churn.scoring import BANDS, STATUSES, MatrixScores, Scorer
+from churn.sheets import harmless_sql
 from churn.value import SEGMENTS
 from churn.words import Language
 from training.action_columns import FIELDS, action_columns
 from training.reason_lists import REASON, listed
 
 _POINT = pa.struct([("days", pa.int64()), ("probability", pa.float64())])
+_JOINED = "array_to_string(list_transform(reasons, lambda r: r.text), ' | ')"
 
 
 def schema(reasons: int) -> pa.Schema:
@@ -162,16 +164,18 @@ def _convert(scored: Path, out: Path, columns: pa.Schema) -> None:
         texts = ""
         if "reasons" in columns.names:
             texts = (
-                ", array_to_string(list_transform(reasons, lambda r: r.text), ' | ') AS reasons,"
-                " action, act_by, round(action_expected_value, 2) AS expected_value, holdout"
+                f", {harmless_sql(_JOINED)} AS reasons, action, act_by,"
+                " round(action_expected_value, 2) AS expected_value, holdout"
             )
         connection.execute(
-            "COPY (SELECT customer_id, status, round(churn_probability, 4) AS churn_probability,"
-            f" risk_band, round(next_purchase_days) AS next_purchase_days{texts},"
+            f"COPY (SELECT {harmless_sql('customer_id')} AS customer_id, status,"
+            " round(churn_probability, 4) AS churn_probability, risk_band,"
+            f" round(next_purchase_days) AS next_purchase_days{texts},"
             " round(customer_value, 2) AS customer_value, value_segment, loss_category"
             f" FROM '{_quoted(scored)}' AS scored"
-            f" ORDER BY scored.churn_probability * scored.customer_value DESC NULLS LAST,"
-            f" scored.churn_probability DESC NULLS LAST, customer_id) TO '{_quoted(out)}'"
+            " ORDER BY scored.churn_probability * scored.customer_value DESC NULLS LAST,"
+            " scored.churn_probability DESC NULLS LAST, scored.customer_id)"
+            f" TO '{_quoted(out)}'"
             " (FORMAT csv, HEADER)"
         )
 

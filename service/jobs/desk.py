@@ -16,6 +16,7 @@ from service.jobs.queue import Queue
 from service.jobs.records import Place, Record
 from service.jobs.run import run
 from service.jobs.worker import Worker, own_name
+from service.marks import Marks
 from service.metrics import Metrics
 from service.models import Loaded
 from service.responses import JobState
@@ -40,8 +41,12 @@ class Desk:
         Who works on them.
     received : callable
         Number of the last write of events to the store.
+    marks : callable
+        How far the feeds have come.
     clock : callable
         The present, microseconds since 1970-01-01 UTC.
+    limits : Limits
+        What a customer of a list may have.
     threads : ThreadPoolExecutor
         Where the store is asked, so that nobody else waits for it.
     """
@@ -51,7 +56,9 @@ class Desk:
     queue: Queue
     worker: Worker
     received: Callable[[], int]
+    marks: Callable[[], Marks]
     clock: Callable[[], int]
+    limits: Limits
     threads: ThreadPoolExecutor
 
     def start(self) -> None:
@@ -122,6 +129,7 @@ def opened(
     histories: Histories,
     model: Callable[[str], Loaded],
     metrics: Metrics,
+    marks: Callable[[], Marks],
     clock: Callable[[], int],
 ) -> Desk:
     """Make the jobs of an app; its worker is not started yet."""
@@ -132,6 +140,7 @@ def opened(
         lease=round(settings.job_lease_seconds * 1e6),
         keep=round(settings.jobs_keep_days * MICROSECONDS_PER_DAY),
     )
+    limits = Limits(settings.max_body_bytes, settings.max_events)
     worker = Worker(
         database,
         folders,
@@ -140,7 +149,7 @@ def opened(
         read=histories.read,
         metrics=metrics,
         clock=clock,
-        run=partial(run, limits=Limits(settings.max_body_bytes, settings.max_events)),
+        run=partial(run, limits=limits),
     )
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="keepwell-jobs-desk")
-    return Desk(database, folders, queue, worker, histories.received, clock, threads)
+    return Desk(database, folders, queue, worker, histories.received, marks, clock, limits, threads)

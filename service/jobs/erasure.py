@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from churn.sheets import harmless
 from service.jobs.counting import counted
 from service.jobs.csv_in import Records, header
 from service.jobs.files import BLOCK, NEW, replacing, room_in
@@ -21,7 +22,6 @@ from service.jobs.named_columns import CUSTOMER
 from service.jobs.pinned import unpin
 from service.jobs.prepared import identifier
 from service.jobs.rows_in import arrow, lines
-from service.jobs.rows_out import harmless
 from service.jobs.run import PARTS
 from service.jobs.sent import Place
 from service.problems import Problem

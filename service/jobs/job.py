@@ -15,6 +15,7 @@ from churn.errors import KeepwellError
 from churn.history import History
 from churn.reasons import Direction
 from churn.words import Language
+from service.marks import Marks
 
 Format = Literal["ndjson", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = ("ndjson", "csv", "parquet")
@@ -44,6 +45,8 @@ class Job:
         The model that serves the job, whatever is promoted meanwhile.
     max_reasons, direction, language
         Of the rows that say nothing of it.
+    marks : Marks or None
+        How far the feeds had come, which rows with an id alone are held against.
     """
 
     job_id: str
@@ -55,6 +58,7 @@ class Job:
     max_reasons: int = 3
     direction: Direction = "raises"
     language: Language = "en"
+    marks: Marks | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

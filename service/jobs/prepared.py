@@ -16,6 +16,7 @@ from service.answers import customer_row
 from service.columns import Told
 from service.jobs.job import Job, Limits, Read
 from service.jobs.sent import Row, Table
+from service.marks import Held
 from service.models import Loaded
 from service.problems import INTERNAL_ERROR, Problem, invalid_field
 from service.quick import Checked
@@ -114,6 +115,7 @@ class _Maker:
         self.refused: dict[int, tuple[str | None, Problem]] = {}
         self._job = job
         self._rows = loaded.scorer.rows
+        self._feeds = loaded.scorer.feeds
         self._most_events = limits.events
         self._has_store = loaded.scorer.schema.loop  # other models read no events, stored or sent
         # A table has a column for every feature of the catalogue, a line only the model's.
@@ -164,25 +166,34 @@ class _Maker:
     def from_store(self, place: int, checked: Checked, found: Mapping[str, History]) -> None:
         job = self._job
         as_of = job.as_of if checked.as_of is None else checked.as_of
+        held = Held(checked.feeds, ())
+        if job.marks is not None:
+            try:
+                held = job.marks.hold(as_of, checked.feeds, self._feeds)
+            except Problem as problem:
+                self.refused[place] = checked.customer_id, problem
+                return
         history = found.get(checked.customer_id)
         if history is None or not history.seen_by(job.received):
             self.unknown[place] = checked.customer_id, as_of
             return
         try:
-            self.ready[place] = self._rows.of_history(
+            row = self._rows.of_history(
                 checked.customer_id,
                 history,
                 as_of,
                 upto=job.received,
-                feeds=checked.feeds,
+                feeds=held.feeds,
                 max_reasons=checked.max_reasons,
                 direction=checked.direction,
                 language=checked.language,
                 channels=checked.channels,
             )
         except RequestError as error:
-            problem = invalid_field(str(error), error.pointer, error.code)
-            self.refused[place] = checked.customer_id, problem
+            refusal = invalid_field(str(error), error.pointer, error.code)
+            self.refused[place] = checked.customer_id, refusal
+            return
+        self.ready[place] = row._replace(warnings=row.warnings + held.warnings)
 
 
 def _blocks(ready: Mapping[int, CustomerRow]) -> list[Block]:

@@ -31,6 +31,8 @@ class Record:
         The worker that has the job, and until when others leave it alone.
     attempts : int
         Times that it was begun since it last came forward.
+    marks : str
+        How far the feeds had come at the submission, as `service.marks.Marks` has it.
     outcomes : str
         Rows by outcome, as a JSON object, once it is done.
     """
@@ -47,6 +49,7 @@ class Record:
     max_reasons: int
     direction: Direction
     language: Language
+    marks: str | None = None
     cancel_requested: bool = False
     owner: str | None = None
     lease_until: int | None = None

@@ -18,6 +18,7 @@ import orjson
 from churn.events import MICROSECONDS_PER_DAY
 from churn.scores import UNKNOWN, CustomerScore
 from churn.scoring import Scorer
+from churn.sheets import harmless
 from service.answers import told
 from service.jobs.files import BLOCK, Hashed
 from service.jobs.job import Format
@@ -42,8 +43,6 @@ SHEET = (
     "error",
 )
 """Columns of results as CSV."""
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 class Part(NamedTuple):
@@ -181,14 +180,3 @@ def record(*cells: str | float | None) -> bytes:
         [harmless(cell) if isinstance(cell, str) else cell for cell in cells]
     )
     return line.getvalue().encode()
-
-
-def harmless(text: str) -> str:
-    """A text that no spreadsheet takes for a formula: one that looks like it begins with `'`.
-
-    Examples
-    --------
-    >>> harmless("=1+1"), harmless("c-1042")
-    ("'=1+1", 'c-1042')
-    """
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from starlette.types import Receive
 
-from churn.policy.policy import Policy
 from churn.reasons import Direction
 from churn.words import Language
 from service.body import Told
@@ -26,6 +25,9 @@ from service.jobs.job import Format
 from service.jobs.keys import Holder
 from service.jobs.pinned import pin
 from service.jobs.records import Record
+from service.jobs.staleness import refuse_stale
+from service.jobs.worker import submitted
+from service.models import Loaded
 from service.problems import IDEMPOTENCY_CONFLICT, KEY_IN_FLIGHT, FieldError, Problem
 from service.store.errors import StoreUnavailable
 
@@ -58,8 +60,7 @@ class Request:
     receive: Receive
     asked: Asked
     key: str | None
-    model_version: str
-    policy: Policy
+    loaded: Loaded
     limit: int
 
 
@@ -74,7 +75,8 @@ async def submit(desk: Desk, request: Request) -> tuple[Record, bool]:
     Raises
     ------
     Problem
-        The body is empty, too large, or other than the one first sent under the key.
+        The body is empty, too large, or other than the one first sent under the key; or the store
+        is too far behind for what it asks.
     StoreUnavailable
         Nothing was promised.
     ClientDisconnect
@@ -113,9 +115,8 @@ async def _receive(
 ) -> Record:
     try:
         body = await receiving.to_file(request.told, request.receive, request.limit, folder / INPUT)
-        await asyncio.to_thread(pin, folder, request.policy)
-        await asyncio.to_thread(desk.folders.accept, job_id)
-        return await desk.ask(partial(_enter, desk, request, job_id, body, digest))
+        await asyncio.to_thread(pin, folder, request.loaded.scorer.policy)
+        return await desk.ask(partial(_enter, desk, request, job_id, folder, body, digest))
     except BaseException:
         if digest is not None:
             # Where the store is away, the key is free as soon as the folder's lock is.
@@ -125,9 +126,14 @@ async def _receive(
 
 
 def _enter(
-    desk: Desk, request: Request, job_id: str, body: receiving.Received, digest: bytes | None
+    desk: Desk,
+    request: Request,
+    job_id: str,
+    folder: Path,
+    body: receiving.Received,
+    digest: bytes | None,
 ) -> Record:
-    """Write the job's row; from here on it is promised."""
+    """Put the list in its place and write the job's row; from here on it is promised."""
     asked = request.asked
     received, now = desk.received(), desk.clock()
     job = Record(
@@ -139,11 +145,14 @@ def _enter(
         results_format=asked.results_format,
         as_of=now if asked.as_of is None else asked.as_of,
         received=received,
-        model_version=request.model_version,
+        model_version=request.loaded.version,
         max_reasons=asked.max_reasons,
         direction=asked.direction,
         language=asked.language,
+        marks=desk.marks().encode(),
     )
+    refuse_stale(folder, submitted(job), request.loaded, desk.limits)
+    desk.folders.accept(job_id)
     with desk.database.writing() as connection:
         if digest is not None and not keys.settle(
             connection, digest, job_id, asked.fingerprint(body.sha256)

@@ -22,6 +22,7 @@ from service.jobs.job import CHUNK, Finished, Job, JobFailed, KeepGoing, Read
 from service.jobs.queue import Outcome, Queue
 from service.jobs.records import STATES, Record, counts
 from service.jobs.sweep import sweep
+from service.marks import Marks
 from service.metrics import Metrics
 from service.models import Loaded
 from service.store.database import Database
@@ -307,4 +308,5 @@ def submitted(row: Record) -> Job:
         max_reasons=row.max_reasons,
         direction=row.direction,
         language=row.language,
+        marks=None if row.marks is None else Marks.decode(row.marks),
     )

@@ -8,7 +8,7 @@ from service.store.database import Database
 from service.store.decisions import decided_before
 from service.store.histories import put
 from service.store.recorded import recorded_before
-from service.store.tables import decisions, histories, scores
+from service.store.tables import decisions, histories, imports, scores
 
 AT_ONCE = 500
 
@@ -48,6 +48,9 @@ def remove_events(database: Database, before: int) -> int:
                 elif len(left) < len(history):
                     shorter[customer_id] = left
             put(connection, shorter)
+            if shorter or gone:
+                # What an import has put in is not there any more: done again, it is done in full.
+                connection.execute(delete(imports))
             if gone:
                 connection.execute(delete(histories).where(histories.c.customer_id.in_(gone)))
 

@@ -22,9 +22,6 @@ from service.store.migrations import HEAD
 PAUSE_SECONDS = 1.0
 """After a failed attempt to connect, others are told the same for so long without a new one."""
 
-_LOG_PATIENCE = 250
-"""Milliseconds that writers may be kept waiting for readers so that the log can be emptied."""
-
 _WRITERS_LOCK = text("SELECT pg_advisory_xact_lock(5208512937201)")
 
 
@@ -132,23 +129,19 @@ class Database:
                 raise
             self.available = True
 
-    def empty_log(self) -> bool:
-        """Move SQLite's log into its file, so that nothing of what was overwritten stays there.
+    def maintaining(self) -> AbstractContextManager[Connection]:
+        """Lend a connection outside of any transaction, beside which no other thread writes.
 
-        Returns
-        -------
-        bool
-            False where a reader or a writer holds it back; PostgreSQL has no such log.
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer, or another thread has been writing for too long.
+        StoreTooNew
+            A newer Keepwell wrote it.
         """
-        if self.dialect != "sqlite":
-            return True
-        with self._connected(self._pool.single) as connection:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout={_LOG_PATIENCE}")
-            try:
-                row = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
-            finally:
-                connection.exec_driver_sql(f"PRAGMA busy_timeout={LOCK_SECONDS * 1000}")
-        return not row[0]
+        if not self.available:
+            self.prepare()
+        return self._alone()
 
     def close(self) -> None:
         """Close the connections that nobody uses; the others as they are given back."""
@@ -163,18 +156,27 @@ class Database:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
+        with self._only_writer(), self._connected(self._pool.latest) as connection:
+            if self.dialect == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection.execute(_WRITERS_LOCK)
+            yield connection
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        with self._only_writer(), self._connected(self._pool.single) as connection:
+            yield connection
+
+    @contextmanager
+    def _only_writer(self) -> Iterator[None]:
         if not self._writer.acquire(timeout=LOCK_SECONDS):
             raise StoreUnavailable(
                 f"the store {self.shown} does not answer: another thread has been writing for "
                 f"{LOCK_SECONDS} s; try again"
             )
         try:
-            with self._connected(self._pool.latest) as connection:
-                if self.dialect == "sqlite":
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
-                else:
-                    connection.execute(_WRITERS_LOCK)
-                yield connection
+            yield
         finally:
             self._writer.release()
 

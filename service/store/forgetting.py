@@ -5,6 +5,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, delete, select
 
 from churn.events import MICROSECONDS_PER_DAY
+from service.store import cleaning
 from service.store import histories as stored
 from service.store.tables import decisions, erasures, histories, scores
 from service.store.tombstones import bury
@@ -42,6 +43,8 @@ def forget(connection: Connection, customer_id: str, now: int) -> Forgotten:
     recorded = connection.execute(delete(scores).where(scores.c.customer_id == customer_id))
     # What came of them goes with them.
     decided = connection.execute(delete(decisions).where(decisions.c.customer_id == customer_id))
+    removed = events + recorded.rowcount + decided.rowcount
+    cleaning.note(connection, now, removed=removed > 0)
     note = {"customer_id": customer_id, "erased_at": erased_at}
     upsert(connection, erasures, [note], keys=("customer_id",))
     return Forgotten(events, recorded.rowcount, decided.rowcount, erased_at)
@@ -56,6 +59,13 @@ def unfinished(connection: Connection) -> list[str]:
     )
 
 
-def finish(connection: Connection, customer_id: str) -> None:
-    """Note that nothing is left of a customer; the note itself goes with it."""
+def finish(connection: Connection, customer_id: str, now: int) -> None:
+    """Note that nothing is left of a customer; the note itself goes with it.
+
+    Parameters
+    ----------
+    now : int
+        Microseconds since 1970-01-01 UTC.
+    """
     connection.execute(delete(erasures).where(erasures.c.customer_id == customer_id))
+    cleaning.note(connection, now, removed=False)

@@ -15,6 +15,8 @@ from service.store.tombstones import buried
 from service.store.upsert import upsert
 
 RECEIVED = "received"
+MOST_EVENTS = 100_000
+"""Of one customer, unless told otherwise: so many take a tenth of a second to read."""
 
 _FEED_OF: dict[Kind, Feed] = {kind: feed for feed, kinds in FEED_KINDS.items() for kind in kinds}
 
@@ -25,6 +27,7 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
     ERASED = "erased"
+    FULL = "full"
 
 
 class Histories:
@@ -34,10 +37,13 @@ class Histories:
     ----------
     database : Database
         Where they are.
+    most : int, optional
+        How many of one customer are kept.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, most: int = MOST_EVENTS) -> None:
         self._database = database
+        self._most = most
 
     def append(self, batch: Sequence[tuple[str, Event]], now: int) -> list[Outcome]:
         """Add events, all or none.
@@ -55,7 +61,7 @@ class Histories:
         -------
         list of Outcome, as long as `batch`
             ``duplicate`` for an event that is known already, ``erased`` for one from before the
-            erasure of its customer.
+            erasure of its customer, ``full`` for one more than may be kept of its customer.
 
         Raises
         ------
@@ -81,9 +87,10 @@ class Histories:
                             outcomes[place] = Outcome.ERASED
                     wanted = [place for place in wanted if outcomes[place] is not Outcome.ERASED]
                 before = known.get(customer_id) or History.empty()
-                after, added = before.merged([batch[place][1] for place in wanted], number)
-                for place in compress(wanted, added):
-                    outcomes[place] = Outcome.ACCEPTED
+                events = [batch[place][1] for place in wanted]
+                after, became = _put_in(before, events, number, self._most)
+                for place, outcome in zip(wanted, became, strict=True):
+                    outcomes[place] = outcome
                 if after is not before:
                     changed[customer_id] = after
             if changed:
@@ -182,6 +189,27 @@ def number_of(connection: Connection) -> int:
     """The number of the last write that added events."""
     found = connection.scalar(select(counters.c.value).where(counters.c.name == RECEIVED))
     return 0 if found is None else found
+
+
+def _put_in(
+    before: History, events: Sequence[Event], number: int, most: int
+) -> tuple[History, list[Outcome]]:
+    """A customer's history with events, and what became of each; no more than so many are kept."""
+    after, added = before.merged(events, number)
+    outcomes = [Outcome.ACCEPTED if is_new else Outcome.DUPLICATE for is_new in added]
+    if len(after) <= max(most, len(before)):
+        return after, outcomes
+    taken = [*compress(range(len(events)), added)][: max(most - len(before), 0)]
+    after, _ = before.merged([events[at] for at in taken], number)
+    rest = sorted(set(range(len(events))) - set(taken))
+    while rest:  # a repeat of what there is no room for is seen when that is out of the way
+        _, is_more = after.merged([events[at] for at in rest], number)
+        for at, more in zip(rest, is_more, strict=True):
+            outcomes[at] = Outcome.FULL if more else Outcome.DUPLICATE
+        if not any(is_more):
+            break
+        rest = [at for at in rest if outcomes[at] is Outcome.DUPLICATE]
+    return after, outcomes
 
 
 def _read(connection: Connection, customer_ids: Iterable[str]) -> dict[str, History]:

@@ -1,12 +1,15 @@
 """A whole log put into the store, a part at a time.
 
 A part is one transaction, with the note that it is in: an import that was killed goes on with the
-parts that are not. Whatever is stored already stays, and what repeats it is not kept twice.
+parts that are not, and one of the same log passes them over until another log has been put in, or
+retention has taken events out. Whatever is stored already stays, and what repeats it is not kept
+twice.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -16,7 +19,7 @@ from churn.history import History, rows_of
 from service.schemas import LONGEST_IDENTIFIER, NO_CONTROL_CHARACTERS
 from service.store import pieces
 from service.store.database import Database
-from service.store.histories import advance, number_of, set_number
+from service.store.histories import MOST_EVENTS, advance, number_of, set_number
 from service.store.tables import imports
 from service.store.tombstones import buried
 from service.store.upsert import upsert
@@ -37,6 +40,8 @@ class Loaded:
         Events added, and events that were stored already.
     erased : int
         Events from before their customer's erasure.
+    full : int
+        Events beyond as many as may be kept of their customer.
     unusable : int
         Events of customers whose id no request could name: longer than 256 characters, or with
         control characters.
@@ -45,6 +50,7 @@ class Loaded:
     accepted: int = 0
     duplicates: int = 0
     erased: int = 0
+    full: int = 0
     unusable: int = 0
 
     def add(self, other: "Loaded") -> None:
@@ -52,6 +58,7 @@ class Loaded:
         self.accepted += other.accepted
         self.duplicates += other.duplicates
         self.erased += other.erased
+        self.full += other.full
         self.unusable += other.unusable
 
 
@@ -62,10 +69,13 @@ class Loading:
     ----------
     database : Database
         Where they go.
+    most : int, optional
+        How many of one customer are kept; of more, those that a log has last.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, most: int = MOST_EVENTS) -> None:
         self._database = database
+        self._most = most
 
     def done(self, source: str) -> dict[int, int]:
         """The parts of a source that are in, and how many events each had."""
@@ -118,9 +128,10 @@ class Loading:
             for who, columns in usable.items():
                 if not columns[0]:
                     continue
-                after, added = _merged(known.get(who), columns, number)
+                after, added, full = _merged(known.get(who), columns, number, self._most)
                 total.accepted += added
-                total.duplicates += len(columns[0]) - added
+                total.full += full
+                total.duplicates += len(columns[0]) - added - full
                 if added:
                     piece = (after.encode(), after.first_at, after.last_at, len(after))
                     changed.append((who, *piece))
@@ -130,24 +141,33 @@ class Loading:
             advance(connection, last, now)
             rows = sum(len(columns[0]) for columns in customers.values())
             note = {"source": source, "part": part, "rows": rows, "finished_at": now}
-            upsert(connection, imports, [note], keys=("source", "part"))
+            if not total.full:  # there may be room for them another time
+                upsert(connection, imports, [note], keys=("source", "part"))
         return total
 
-    def forget(self, sources: Sequence[str]) -> None:
-        """Remove the notes of sources that are in, whole."""
+    def keep_only(self, sources: Sequence[str]) -> None:
+        """Remove the notes of all sources but these, which are in, whole."""
         with self._database.writing() as connection:
-            connection.execute(delete(imports).where(imports.c.source.in_(sources)))
+            connection.execute(delete(imports).where(imports.c.source.not_in(sources)))
 
 
-def _merged(known: bytes | None, columns: Columns, number: int) -> tuple[History, int]:
-    """A customer's history with what was added, and how many events these were."""
+def _merged(
+    known: bytes | None, columns: Columns, number: int, most: int
+) -> tuple[History, int, int]:
+    """A customer's history with what was added; how many events these were, and too many."""
     if known is None:
-        return History.of(columns, number), len(columns[0])
+        full = max(len(columns[0]) - most, 0)
+        kept = [column[full:] for column in columns]
+        return History.of(kept, number), len(kept[0]), full
     before = History.decode(known)
     if before.holds(columns):
-        return before, 0
-    after, added = before.merged(rows_of(columns), number)
-    return after, sum(added)
+        return before, 0, 0
+    events = rows_of(columns)
+    after, added = before.merged(events, number)
+    full = min(max(len(after) - most, 0), sum(added))
+    if full:
+        after, _ = before.merged([*compress(events, added)][full:], number)
+    return after, sum(added) - full, full
 
 
 def _since(columns: Columns, instant: int) -> tuple[Columns, int]:

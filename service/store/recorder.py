@@ -54,16 +54,19 @@ class Recorder:
             self._waiting.append(waiter)
             is_first = len(self._waiting) == 1
         if is_first:
-            self._writer.submit(self._write)
+            self._writer.submit(self.write)
         timer = loop.call_later(SECONDS, _give_up, waiter)
         try:
             return await waiter.future
         finally:
             timer.cancel()
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write what waits, in the writing thread: also between the pieces of longer work there."""
         with self._lock:
             some, self._waiting = self._waiting, []
+        if not some:
+            return
         standing: Standing = {}
         error: Exception | None = None
         try:

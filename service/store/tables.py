@@ -155,6 +155,7 @@ jobs = Table(
     Column("max_reasons", Integer, nullable=False),
     Column("direction", Text, nullable=False),
     Column("language", Text, nullable=False),
+    Column("marks", Text),  # JSON
     Column("cancel_requested", Boolean, nullable=False),
     Column("owner", Text),
     Column("lease_until", BigInteger),

@@ -115,7 +115,7 @@ def test_done_results_and_a_waiting_list_are_those_of_the_others(
     assert "canary" not in decoded(client)
     assert erase(client) | {"erased_at": ""} == {
         "events": 0, "scores": 0, "decisions": 0, "job_rows": 0, "jobs": [], "erased_at": "",
-        "pending": [],
+        "pending": [], "rewritten_at": None,
     }  # fmt: skip
 
 

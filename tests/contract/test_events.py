@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import math
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +15,11 @@ import pytest
 from churn.events import Event, Feed, Kind
 from service import instants
 from service.settings import Settings
+from service.store.histories import Histories
+from service.store.recorded import Remembered
 from service.store.tombstones import bury
 from tests.contract.client import NOW, AppClient, build
+from training.rules import RULES
 
 PATH = "/v1/events"
 NDJSON = "application/x-ndjson"
@@ -215,7 +220,7 @@ def test_a_wrong_body_is_refused_whole(small: AppClient, body: Any, status: int,
     answer = small.post(PATH, body)
     assert answer.status_code == status
     assert answer.json()["errors"][0]["code"] == code
-    assert not Path(small.app.state.keepwell.store.shown.removeprefix("sqlite:///")).exists()
+    assert stored(small, "c-1") == []
 
 
 def test_too_many_lines_are_refused_whole(small: AppClient) -> None:
@@ -274,3 +279,101 @@ def test_no_model_is_needed(store_url: str, tmp_path: Path) -> None:
         answer = client.post(PATH, [event("a")])
         assert answer.json()["accepted"] == 1
         assert "x-model-version" not in answer.headers
+
+
+SET_ASIDE: dict[str, dict[str, Any]] = {
+    "customer_id_missing": {"customer_id": None},
+    "customer_id_not_whole": {"customer_id": 1.5},
+    "occurred_at_missing": {"occurred_at": None},
+    "occurred_at_unparseable": {"occurred_at": "02.10.2026"},
+    "occurred_before_1970": {"occurred_at": "1969-12-31T23:59:59Z"},
+    "occurred_in_the_future": {"occurred_at": "2027-11-21T12:00:00Z"},
+    "kind_missing": {"kind": None},
+    "kind_unknown": {"kind": "sale"},
+    "known_at_unparseable": {"known_at": "soon"},
+    "known_before_it_occurred": {"known_at": instants.text(NOW - DAY - 1)},
+    "known_in_the_future": {"known_at": "2027-11-21T12:00:00Z"},
+    "amount_unparseable": {"amount": "5,0"},
+    "amount_negative": {"kind": "return", "amount": -5.0},
+    "amount_not_positive": {"amount": 0.0},
+    "value_unparseable": {"value": "good"},
+    "quantity_unparseable": {"quantity": "two"},
+    "quantity_not_positive": {"quantity": 0},
+    "discount_unparseable": {"discount": "ten"},
+    "discount_negative": {"discount": -1.0},
+    **{f"{name}_too_large": {name: 1.1e15} for name in ("amount", "value", "quantity", "discount")},
+}
+
+
+def test_what_training_would_set_aside_is_refused(keeper: AppClient) -> None:
+    infinite = {rule.reason for rule in RULES if rule.reason.endswith("_not_finite")}
+    assert SET_ASIDE.keys() | infinite == {rule.reason for rule in RULES}
+    sent = [event() | changed for changed in SET_ASIDE.values()]
+    for name in infinite:
+        sent.append(event() | {name.removesuffix("_not_finite"): math.inf})
+    lines = [json.dumps(one) for one in [event(), *sent]]
+    answer = keeper.post(PATH, "\n".join(lines).encode(), content_type=NDJSON)
+    first, *others = [json.loads(line)["status"] for line in answer.text.splitlines()]
+    assert first == "accepted"
+    assert others == ["refused"] * len(sent)
+
+
+def test_a_customer_has_only_so_many_events_and_each_one_more_is_refused(
+    published: Path, store_url: str
+) -> None:
+    settings = Settings(models_dir=published, store_url=store_url, max_stored_events=5)
+    with build(settings) as client:
+        sent = [event("a", day) for day in (9, 8, 7)]
+        assert statuses(client.post(PATH, sent).json()) == ["accepted"] * 3
+        more = [event("a", day) for day in (6, 8, 5, 4, 3, 4, 6)] + [event("b", 1)]
+        answer = client.post(PATH, more).json()
+        assert statuses(answer) == [
+            "accepted", "duplicate", "accepted", "refused", "refused", "refused", "duplicate",
+            "accepted",
+        ]  # fmt: skip
+        assert (answer["accepted"], answer["duplicates"], answer["refused"]) == (3, 2, 3)
+        error = answer["rows"][3]["error"]
+        assert error["errors"] == [{"pointer": "/3/customer_id", "code": "too_many_stored"}]
+        assert "KEEPWELL_MAX_STORED_EVENTS" in error["detail"]
+        assert statuses(client.post(PATH, [event("a", 2), event("a", 9)]).json()) == [
+            "refused", "duplicate",
+        ]  # fmt: skip
+        assert [one.occurred_at for one in stored(client, "a")] == [
+            NOW - day * DAY for day in (9, 8, 7, 6, 5)
+        ]
+
+
+def test_a_score_is_recorded_between_the_pieces_of_a_large_body(
+    keeper: AppClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.events.AT_ONCE", 10)
+    state = keeper.app.state.keepwell
+    began, recorded = threading.Event(), threading.Event()
+    append, pieces, waited = Histories.append, list[int](), list[bool]()
+
+    def append_slowly(self: Histories, batch: Any, now: int) -> Any:
+        pieces.append(len(batch))
+        if len(pieces) == 2:
+            began.set()
+        if len(pieces) == 4:
+            waited.append(recorded.wait(10))
+        return append(self, batch, now)
+
+    monkeypatch.setattr(Histories, "append", append_slowly)
+
+    async def both() -> None:
+        body = [event(f"c-{at}") for at in range(100)]
+        sending = asyncio.create_task(
+            keeper._http.post(
+                PATH, content=json.dumps(body), headers={"content-type": "application/json"}
+            )
+        )
+        await asyncio.to_thread(began.wait, 10)
+        row = Remembered("c-1", 1, "m", 1, NOW, 0.5, "scored", "low", "[]", 60)
+        await state.recorder.record([row])
+        recorded.set()
+        assert (await sending).status_code == 200
+
+    keeper._runner.run(both())
+    assert pieces == [10] * 10
+    assert waited == [True]

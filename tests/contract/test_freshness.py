@@ -132,9 +132,9 @@ def test_watermarks_are_not_read_for_every_score(
     looks = []
 
     class Counting(Freshness):
-        def _read(self) -> Any:
+        def read(self) -> Any:
             looks.append(1)
-            return super()._read()
+            return super().read()
 
     watching = Counting(state.settings, state.store, Reading(state.store), Metrics())
 

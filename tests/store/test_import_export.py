@@ -16,6 +16,7 @@ from churn.events import Event, EventLog, Feed, Kind, canonical
 from cli.main import run
 from cli.store import ATTEMPTS, PAUSE_SECONDS, patiently
 from service.instants import text
+from service.store.aging import remove_events
 from service.store.database import Database
 from service.store.errors import StoreReadOnly, StoreUnavailable
 from service.store.exporting import Exporting
@@ -87,7 +88,7 @@ def notes(database: Database) -> int:
 
 
 def test_the_store_holds_what_the_log_says(
-    store_url: str, histories: Histories, database: Database, tmp_path: Path
+    store_url: str, histories: Histories, tmp_path: Path
 ) -> None:
     rows = rows_of(150, seed=5)
     told = imported(write_log(tmp_path / "log", rows), store_url)
@@ -98,7 +99,6 @@ def test_the_store_holds_what_the_log_says(
     assert told["accepted"] == n_events
     assert told["duplicates"] == len(rows) - n_events > 0
     assert (told["resumed"], told["refused"], told["quarantine"]) == (0, {}, None)
-    assert notes(database) == 0
 
 
 def test_an_import_equals_sending_the_events(store_url: str, tmp_path: Path) -> None:
@@ -134,18 +134,66 @@ def test_the_watermarks_are_those_of_the_log(
     }
 
 
-def test_an_import_again_changes_nothing(
-    store_url: str, histories: Histories, tmp_path: Path
+def test_an_import_again_changes_nothing_and_reads_nothing_of_the_store(
+    store_url: str, histories: Histories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = rows_of(40, seed=6)
     config = write_log(tmp_path / "log", rows)
     first = imported(config, store_url)
     before, received = kept(histories, rows), histories.received()
+    monkeypatch.setattr(Loading, "load", None)
     second = imported(config, store_url)
-    assert (second["accepted"], second["resumed"]) == (0, 0)
-    assert second["duplicates"] == first["accepted"] + first["duplicates"]
+    assert (second["accepted"], second["resumed"]) == (0, first["accepted"])
+    assert second["duplicates"] == first["duplicates"]
     assert kept(histories, rows) == before
     assert histories.received() == received
+
+
+def test_what_retention_has_taken_out_comes_back_with_the_same_log(
+    store_url: str, histories: Histories, database: Database, tmp_path: Path
+) -> None:
+    rows = rows_of(40, seed=15)
+    config = write_log(tmp_path / "log", rows)
+    imported(config, store_url)
+    assert remove_events(database, AS_OF - 100 * DAY) > 0
+    imported(config, store_url)
+    assert kept(histories, rows) == expected(rows)
+
+
+def test_only_the_last_log_is_known_to_be_in(
+    store_url: str, database: Database, tmp_path: Path
+) -> None:
+    one, two = (
+        write_log(tmp_path / name, rows_of(20, seed=seed)) for name, seed in (("1", 16), ("2", 17))
+    )
+    imported(one, store_url)
+    first = notes(database)
+    imported(two, store_url)
+    assert first > 0
+    assert imported(two, store_url)["accepted"] == 0
+    assert imported(one, store_url)["resumed"] == 0
+
+
+@pytest.mark.parametrize("before", [0, 2])
+def test_of_a_customer_with_too_many_events_the_last_are_kept(
+    store_url: str,
+    histories: Histories,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: int,
+) -> None:
+    monkeypatch.setenv("KEEPWELL_MAX_STORED_EVENTS", "5")
+    rows = [("a", Event(AS_OF - day * DAY, Kind.PURCHASE, amount=1.0)) for day in range(9, 0, -1)]
+    config = write_log(tmp_path / "log", [*rows, ("b", rows[0][1])])
+    histories.append(rows[:before], 0)
+    told = imported(config, store_url)
+    assert told["refused"] == {"too_many_stored": 4}
+    assert (told["accepted"], told["duplicates"]) == (6 - before, before)
+    assert kept(histories, rows)["a"] == [
+        event for _, event in [*rows[:before], *rows[4 + before :]]
+    ]
+    again = imported(config, store_url)
+    assert (again["accepted"], again["refused"]) == (0, {"too_many_stored": 4})
 
 
 def test_what_is_stored_already_stays_and_is_not_doubled(
@@ -178,7 +226,6 @@ def test_an_interrupted_import_goes_on_where_it_was(
     assert told["resumed"] == n_done
     assert told["accepted"] == sum(map(len, whole.values())) - n_done
     assert kept(histories, rows) == whole
-    assert notes(database) == 0
 
 
 def test_a_part_put_in_twice_is_kept_once(
