@@ -1,5 +1,6 @@
 """What campaigns were worth, what another policy would be, what is to be learnt from them."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,8 +8,9 @@ import typer
 
 from churn.errors import PolicyError
 from cli.extras import training_extra
-from cli.options import AsJson
-from cli.output import print_json, say
+from cli.options import DEFAULT_CONFIG, DEFAULT_MODELS, AsJson, ConfigFile, ModelsDir, instant
+from cli.output import plain, print_json, say
+from cli.progress import progress
 
 if TYPE_CHECKING:
     from churn.policy.policy import Policy
@@ -34,7 +36,10 @@ Currency = Annotated[str, typer.Option(help="Of the amounts, for the words only.
 
 @app.command("report")
 def report(
-    decisions: DecisionsFile,
+    decisions: Annotated[
+        Path | None,
+        typer.Option("--decisions", help="A file of `keepwell store export --decisions`."),
+    ] = None,
     policy: PolicyFile = None,
     currency: Currency = "RUB",
     uplift: Annotated[
@@ -43,9 +48,39 @@ def report(
             "--uplift", help="Ask too whom each action changes: an uplift model, with its Qini."
         ),
     ] = False,
+    retention: Annotated[
+        bool,
+        typer.Option(
+            "--retention",
+            help="Tell instead who was kept, won and lost in a period of the log, what customers "
+            "bring, and how cohorts fare.",
+        ),
+    ] = False,
+    config: ConfigFile = DEFAULT_CONFIG,
+    start: Annotated[
+        datetime | None,
+        typer.Option(
+            "--from", parser=instant, metavar="DATE", help="Of the period; 90 days by default."
+        ),
+    ] = None,
+    end: Annotated[
+        datetime | None,
+        typer.Option(
+            "--to",
+            parser=instant,
+            metavar="DATE",
+            help="Its end (exclusive); the log's by default.",
+        ),
+    ] = None,
+    models_dir: ModelsDir = DEFAULT_MODELS,
     as_json: AsJson = False,
 ) -> None:
     """Compare those who got an action with those from whom it was withheld."""
+    if retention:
+        _tell_retention(config, start, end, models_dir, as_json)
+        return
+    if decisions is None:
+        raise typer.BadParameter("give --decisions FILE, or --retention")
     with training_extra():
         from training.policy.decisions import read
         from training.policy.lift import lifts
@@ -65,6 +100,53 @@ def report(
     say(lift_lines(lines, currency))
     if told is not None:
         say(["", *uplift_lines(told)])
+
+
+def _tell_retention(
+    config: Path, start: datetime | None, end: datetime | None, models_dir: Path, as_json: bool
+) -> None:
+    """Management figures of a log."""
+    with training_extra():
+        from churn.retention import DEFINITIONS
+        from training.config import Config
+        from training.policy.retention import retention
+        from training.policy.retention_words import retention_lines
+        from training.settings import read
+    settings = read(config)
+    if not isinstance(settings, Config):
+        raise typer.BadParameter(f"{config} describes a ready table; retention is told of [events]")
+    zone = settings.events.zone
+    since, until = (
+        at if at is None or at.tzinfo is not None else at.replace(tzinfo=zone)
+        for at in (start, end)
+    )
+    with progress() as listener:
+        found = retention(
+            settings,
+            models_dir,
+            start=since,
+            end=until,
+            now=datetime.now(UTC),
+            progress=listener,
+        )
+    if as_json:
+        print_json(
+            {
+                "start": str(moment_of(found.period.start)),
+                "end": str(moment_of(found.period.end)),
+                "currency": found.currency,
+                **plain(found.figures),
+                "lost_by": found.lost_by,
+                "definitions": DEFINITIONS,
+            }
+        )
+    else:
+        say(retention_lines(found))
+
+
+def moment_of(at: int) -> datetime:
+    """The UTC time of microseconds since 1970-01-01."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
 
 
 @app.command("evaluate")

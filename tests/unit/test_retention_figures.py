@@ -1,12 +1,19 @@
 """Management figures on a shop small enough to count on the fingers."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from churn.bundle import load
 from churn.events import Event, EventLog, Kind, customer_log
+from churn.features import features
+from churn.lost import BY, NOT_KNOWN, lost_by
+from churn.registry import Registry
 from churn.retention import DEFINITIONS, Figures, Period, Tally, figures, is_lost, tally
+from churn.scoring import Scorer
+from tests.support import small_bundle
 
 
 def us(day: str) -> int:
@@ -117,3 +124,18 @@ def test_a_purchase_at_the_start_belongs_to_the_period() -> None:
     assert (at.at_start, at.acquired, at.revenue) == (0, 1, 10.0)
     at = tally(customer_log("x", events(("2026-06-30", 10.0))), PERIOD)
     assert (at.at_end, at.buyers, at.revenue) == (0, 0, 0.0)
+
+
+def test_the_lost_are_told_apart_as_the_model_saw_them(tmp_path: Path) -> None:
+    version = small_bundle(tmp_path)
+    scorer = Scorer(load(Registry(tmp_path).path(version)))
+    rows = [
+        features(customer_log(name, SHOP[name]), PERIOD.start, scorer.settings) for name in "bcdg"
+    ]
+    found = lost_by(scorer, np.concatenate(rows))
+    assert set(found) == set(BY)
+    for counts in found.values():
+        assert sum(counts.values()) == 4
+    assert set(found["reason"]) <= {*scorer.schema.families, NOT_KNOWN}
+    assert set(found["segment"]) <= {"A", "B", "C", NOT_KNOWN}
+    assert found["category"][NOT_KNOWN] >= 1  # who is long gone is not scored
