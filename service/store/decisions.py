@@ -5,7 +5,7 @@ process, gives the same action under the same name. An action that was withheld,
 decisions too: without them nobody could tell what the others were worth.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import orjson
@@ -150,16 +150,13 @@ def keep(
     dict
         The decisions that stand now, by customer and day.
     """
-    wanted = [row for row in rows if row.decided_at > forgotten.get(row.customer_id, -1)]
-    if not wanted:
-        return {}
-    standing = _standing(connection, wanted)
     new: dict[tuple[str, int], Decided] = {}
-    for row in wanted:
-        if row.key not in standing:
+    for row in rows:
+        if row.decided_at > forgotten.get(row.customer_id, -1):
             new.setdefault(row.key, row)
-    insert_new(connection, decisions, [new[key] for key in sorted(new)])
-    return standing | new
+    if insert_new(connection, decisions, [new[key] for key in sorted(new)]) == len(new):
+        return new  # as nearly always: nobody was asked about that day before
+    return _standing(connection, new.keys())
 
 
 def decided_before(instant: int) -> ColumnElement[bool]:
@@ -198,9 +195,8 @@ def listed(connection: Connection, values: Sequence[str]) -> Any:
     return orjson.dumps(values).decode()
 
 
-def _standing(connection: Connection, rows: Sequence[Decided]) -> dict[tuple[str, int], Decided]:
+def _standing(connection: Connection, keys: Set[tuple[str, int]]) -> dict[tuple[str, int], Decided]:
     """The decisions that there are about these customers on these days."""
-    keys = {row.key for row in rows}
     days = [day for _, day in keys]
     found = connection.execute(
         select(decisions).where(

@@ -24,7 +24,7 @@ _ARRAYS: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
 )
 
 
-def insert_new(connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+def insert_new(connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> int:
     """Insert rows; where one of the same key is there, leave it as it is.
 
     Parameters
@@ -35,20 +35,27 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Sequence[Any
         Where to.
     rows : sequence of sequences
         Values in the order of the table's columns; fastest in the order of the keys.
+
+    Returns
+    -------
+    int
+        How many were inserted.
     """
+    inserted = 0
     if not rows:
-        return
+        return inserted
     if connection.dialect.name == "sqlite":
         start = 0
         while start < len(rows):
             # Powers of two: few statements, for SQLite keeps each prepared with its last rows.
             size = min(MOST, 1 << (len(rows) - start).bit_length() - 1)
             values = tuple(chain.from_iterable(rows[start : start + size]))
-            connection.exec_driver_sql(_sqlite(table, size), values)
+            inserted += connection.exec_driver_sql(_sqlite(table, size), values).rowcount
             start += size
     else:
         columns = tuple(list(column) for column in zip(*rows, strict=True))
-        connection.exec_driver_sql(_postgresql(table), columns)
+        inserted = connection.exec_driver_sql(_postgresql(table), columns).rowcount
+    return inserted
 
 
 @cache

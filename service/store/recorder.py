@@ -54,7 +54,8 @@ class Recorder:
             self._waiting.append(waiter)
             is_first = len(self._waiting) == 1
         if is_first:
-            self._writer.submit(self.write)
+            # Whoever is being answered in this turn of the loop comes along.
+            loop.call_soon(self._writer.submit, self.write)
         timer = loop.call_later(SECONDS, _give_up, waiter)
         try:
             return await waiter.future
