@@ -30,7 +30,7 @@ def test_a_model_without_values_has_no_section_on_them() -> None:
 def test_the_page_says_what_a_value_is_and_how_far_it_was_seen(data: ReportData) -> None:
     assert data.worth is not None
     told = meaning(data.worth)
-    assert "bring in 365 days if they buy within the 60 of the question" in told
+    assert "bring in 365 days if they buy within 60 days, less" in told
     assert "30% of what is paid" in told
     assert "counted over 180 days" in told
     assert "too short" not in meaning(replace(data.worth, window_days=365))

@@ -104,6 +104,7 @@ def profit_by(parts: Sequence[Judged], what: str, currency: str) -> Figure:
         title += f"; among {', '.join(idle)} none pays"
     if len(idle) == len(names):
         title = f"By {what}, no campaign pays at these costs"
+    legend = alt.Legend(title=None, columns=3 if max(map(len, names)) < 20 else 1, labelLimit=300)
     shown = alt.Scale(domain=names, range=[*COLOURS[: len(names)]])
     dashes = alt.Scale(domain=names, range=[*DASHES[: len(names)]])
     lines = (
@@ -112,8 +113,8 @@ def profit_by(parts: Sequence[Judged], what: str, currency: str) -> Figure:
         .encode(
             x=alt.X("x:Q", **percent("Contacted, riskiest first (% of the part)")),
             y=alt.Y("y:Q", title=f"Profit per customer of the part{unit and f' ({currency})'}"),
-            color=alt.Color("part:N", title=None, scale=shown),
-            strokeDash=alt.StrokeDash("part:N", title=None, scale=dashes),
+            color=alt.Color("part:N", legend=legend, scale=shown),
+            strokeDash=alt.StrokeDash("part:N", legend=legend, scale=dashes),
         )
     )
     note = "Each line is a part of the customers, by itself; 0 is to leave all of them alone."

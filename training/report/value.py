@@ -25,8 +25,8 @@ def meaning(worth: Worth) -> str:
     """What the value of a customer is, and how far it was seen, in plain words."""
     told = (
         "A customer's value is the margin that hangs on whether they come back: what those like "
-        f"them go on to bring in {worth.days} days if they buy within the {worth.horizon_days} of "
-        "the question, less what they bring if they do not, for many of those buy later. Margin "
+        f"them go on to bring in {worth.days} days if they buy within {worth.horizon_days} days, "
+        "less what they bring if they do not, for many of those buy later. Margin "
         f"is taken as {worth.margin_rate:.0%} of what is paid. "
     )
     if worth.window_days < worth.days:
@@ -46,7 +46,7 @@ def _segments(data: ReportData, worth: Worth) -> str:
         ("Segment", "Value from", "Customers", "Share", "Mean value", "Share of all value"),
         [
             (
-                part.name.capitalize(),
+                _capital(part.name),
                 f"{least['ABC'.index(part.name[-1])]:,.2f}",
                 f"{int(part.rows.sum()):,}",
                 f"{part.rows.sum() / n:.1%}",
@@ -104,7 +104,7 @@ def _campaigns(data: ReportData, worth: Worth) -> str:
         e = worth.economics(part, data.economics)
         y, p = data.is_churn[part.rows], data.probabilities[MODEL][part.rows]
         profit = best_campaign(y, p, e)
-        rows.append((part.name.capitalize(), f"{len(y):,}", f"{e.retained_value:,.2f}",
+        rows.append((_capital(part.name), f"{len(y):,}", f"{e.retained_value:,.2f}",
                      f"{profit.per_customer:,.2f}", f"{profit.contacted_share:.0%}"))  # fmt: skip
     return (
         text
@@ -115,6 +115,10 @@ def _campaigns(data: ReportData, worth: Worth) -> str:
             "Expected maximum profit (EMPC) of a campaign by segment and by loss category.",
         )
     )
+
+
+def _capital(name: str) -> str:
+    return name[:1].upper() + name[1:]
 
 
 def _judged(data: ReportData, worth: Worth, parts: list[Part]) -> list[money.Judged]:
