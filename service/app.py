@@ -21,6 +21,7 @@ from service import (
     info_routes,
     instants,
     jobs_routes,
+    management_routes,
     models,
     recorded_routes,
     scoring_routes,
@@ -32,6 +33,7 @@ from service.erasure import Eraser, finish_always
 from service.freshness import Freshness
 from service.jobs import desk
 from service.jobs.taking_out import TakingOut
+from service.management import Management
 from service.metrics import Metrics
 from service.models import Loaded, ModelHolder
 from service.policies import PolicyHolder
@@ -121,6 +123,7 @@ def create_app(
         outcomes=Outcomes(store),
         deliveries=deliveries,
         freshness=freshness,
+        management=Management(store, clock),
         writer=writer,
         eraser=eraser,
         clearing=clearing,
@@ -185,6 +188,7 @@ def create_app(
     app.include_router(customer_routes.router)
     app.include_router(recorded_routes.router)
     app.include_router(decisions_routes.router)
+    app.include_router(management_routes.router)
     app.include_router(info_routes.router)
     contract.install(app)
     return app

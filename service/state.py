@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from service.contacts import Deliveries
 from service.freshness import Freshness
+from service.management import Management
 from service.metrics import Metrics
 from service.models import Loaded, ModelHolder
 from service.problems import MODEL_UNAVAILABLE, Problem
@@ -55,6 +56,7 @@ class State:
     outcomes: Outcomes
     deliveries: Deliveries
     freshness: Freshness
+    management: Management
     jobs: "Desk"
 
     def loaded(self) -> Loaded:

@@ -110,6 +110,9 @@ EXCHANGES: dict[str, Exchange] = {
         "POST", f"/v1/decisions/{_DECIDED.decision_id}/outcome", {"outcome": "accepted"},
         service="stored",
     ),
+    "retention": Exchange(
+        "GET", "/v1/retention?start=2026-06-01&end=2026-11-01", service="stored"
+    ),
     "score_v1": Exchange("POST", "/v1/score", EXAMPLE_EVENTS),
     "score_batch_json": Exchange(
         "POST", "/v1/score/batch", {"customers": [EXAMPLE_EVENTS, _WRONG, EXAMPLE_FEATURES]}
