@@ -12,7 +12,7 @@ from importlib import import_module
 
 from benchmarks.report import Result, keep
 
-NAMES = ("customer", "kernel", "features", "bulk", "threads", "whole")
+NAMES = ("customer", "kernel", "features", "bulk", "threads", "whole", "plan")
 ONLY_BY_NAME = (
     "large",
     "serving",

@@ -159,7 +159,7 @@ class Scorer(MatrixScorer):
         counts = np.count_nonzero((X < self._low) | (X > self._high), axis=0).tolist()
         return {name: n for name, n in zip(self.schema.names, counts, strict=True) if n}
 
-    def advise_matrix(
+    def crowd(
         self,
         X: Floats,
         scores: MatrixScores,
@@ -170,8 +170,8 @@ class Scorer(MatrixScorer):
         *,
         channels: Sequence[frozenset[str] | None] | None = None,
         contacts: RecentContacts | None = None,
-    ) -> ManyActions:
-        """Suggest what to do about n scored customers: what each would be told alone.
+    ) -> Crowd:
+        """What is known of n scored customers who are to be advised.
 
         Parameters
         ----------
@@ -190,7 +190,7 @@ class Scorer(MatrixScorer):
         channels, contacts
             As in `churn.policy.crowd.Crowd`.
         """
-        crowd = Crowd(
+        return Crowd(
             customer_id=customer_id,
             as_of=as_of,
             columns=Columns(X, self.schema.position),
@@ -207,7 +207,13 @@ class Scorer(MatrixScorer):
             channels=channels,
             contacts=contacts,
         )
-        return advise_many(self.advisor, crowd)
+
+    def advise_matrix(self, *arguments: Any, **how: Any) -> ManyActions:
+        """Suggest what to do about n scored customers: what each would be told alone.
+
+        Takes what `crowd` takes.
+        """
+        return advise_many(self.advisor, self.crowd(*arguments, **how))
 
     def explain_row(
         self,

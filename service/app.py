@@ -23,6 +23,7 @@ from service import (
     jobs_routes,
     management_routes,
     models,
+    plan_routes,
     recorded_routes,
     scoring_routes,
 )
@@ -183,6 +184,7 @@ def create_app(
         for path, endpoint in (scoring_routes.direct(state) | events_routes.direct(state)).items()
     }
     app.include_router(scoring_routes.router)
+    app.include_router(plan_routes.router)
     app.include_router(events_routes.router)
     app.include_router(jobs_routes.router)
     app.include_router(customer_routes.router)

@@ -18,6 +18,7 @@ from service.schemas import (
     CustomerEvent,
     EventsRequest,
     OutcomeRequest,
+    PlanRequest,
     ScoreRequest,
 )
 
@@ -158,6 +159,26 @@ def batch_responses() -> dict[int | str, dict[str, Any]]:
     }
 
 
+def plan_body() -> dict[str, Any]:
+    """Declare the body of `POST /v1/plan`."""
+    example = {
+        "customers": ["c-7", EXAMPLE_EVENTS],
+        "budget": 1000.0,
+        "capacity": {"agent_call": 1},
+    }
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                body.JSON: {
+                    "schema": _ref(PlanRequest),
+                    "examples": {"plan": {"value": example}},
+                }
+            },
+        }
+    }
+
+
 def events_body() -> dict[str, Any]:
     """Declare the body of `POST /v1/events`."""
     events = {"type": "array", "items": _ref(CustomerEvent)}
@@ -257,6 +278,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
                 BatchRequest,
                 CustomerEvent,
                 EventsRequest,
+                PlanRequest,
                 OutcomeRequest,
             )
         ],

@@ -340,6 +340,54 @@ class BatchAnswer(_Exact):
     results: list[Score | RowProblem]
 
 
+class Assignment(_Exact):
+    """What one customer gets."""
+
+    customer_id: str
+    action: str
+    channel: str
+    owed: Annotated[bool, Field(description="Service: it takes places first and no budget.")]
+    cost: float
+    expected_value: Annotated[float | None, Field(description="Null where nothing is claimed.")]
+
+
+class Withheld(_Exact):
+    """What a customer would get who is held out: it is not to be carried out."""
+
+    customer_id: str
+    action: str
+
+
+class LeftOut(_Exact):
+    """A customer who gets nothing, and why."""
+
+    customer_id: str
+    reason: str
+
+
+class PlanAnswer(_Exact):
+    """Who gets what, within the limits. Money is in `currency`."""
+
+    assignments: list[Assignment]
+    withheld: list[Withheld]
+    left_out: list[LeftOut]
+    cost: Annotated[float, Field(description="Expected, of what is weighed; within the budget.")]
+    expected_value: Annotated[float, Field(description="Of what is weighed, its cost taken off.")]
+    upper_bound: Annotated[float, Field(description="No plan within the limits is worth more.")]
+    service_cost: Annotated[float, Field(description="Of what is owed, beside the budget.")]
+    currency: str
+    shadow_prices: Annotated[
+        dict[str, float],
+        Field(description="What one more of each limit would bring: of `budget`, of an action."),
+    ]
+    notes: Annotated[list[str], Field(description="The same in words, and what reasons mean.")]
+    errors: list[RowProblem]
+    model_version: str
+    policy_version: str
+    as_of: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+    request_id: str
+
+
 class KeptEvent(_Exact):
     """An event that was kept, or was known already."""
 

@@ -174,6 +174,25 @@ class ScoreRequest(_Strict):
     ] = False
 
 
+class PlanLimits(_Strict):
+    """What a plan has to keep to."""
+
+    budget: Annotated[
+        NotNegative | None,
+        Field(
+            description="What all that is weighed may be expected to cost together, in the "
+            "model's currency; by default any amount."
+        ),
+    ] = None
+    capacity: Annotated[
+        dict[str, Annotated[int, Field(ge=0, le=1_000_000_000)]],
+        Field(
+            description="How many customers may get an action, by its code; by default as many "
+            "as the policy says, or any number."
+        ),
+    ] = {}
+
+
 class BatchRequest(_Strict):
     """Customers to score, each as in `POST /score`."""
 
@@ -193,3 +212,9 @@ class OutcomeRequest(_Strict):
     occurred_at: Annotated[
         Instant | None, Field(description="When it happened; by default now.")
     ] = None
+
+
+class PlanRequest(PlanLimits):
+    """Customers of whom each gets one action at most; a text is an identifier alone."""
+
+    customers: list[ScoreRequest | Identifier]

@@ -24,7 +24,7 @@ from service.problems import (
     invalid_field,
 )
 from service.quick import MONEY_KINDS, Checked, quick, quick_body, quick_event
-from service.schemas import CustomerEvent, EventInput, OutcomeRequest, ScoreRequest
+from service.schemas import CustomerEvent, EventInput, OutcomeRequest, PlanLimits, ScoreRequest
 
 FIELD_NAMES = frozenset[str]().union(
     ScoreRequest.model_fields, EventInput.model_fields, OutcomeRequest.model_fields, {"customers"}
@@ -202,6 +202,20 @@ def outcome_body(raw: bytes) -> OutcomeRequest:
         raise _problem(error, "", fields=OutcomeRequest.model_fields) from None
 
 
+def plan_limits(value: Any) -> PlanLimits:
+    """Check what a plan has to keep to.
+
+    Raises
+    ------
+    Problem
+        A field is wrong.
+    """
+    try:
+        return PlanLimits.model_validate(value)
+    except ValidationError as error:
+        raise _problem(error, "", fields=PlanLimits.model_fields) from None
+
+
 def _judged(value: Any, root: str, feature_names: Set[str]) -> Checked:
     """What the schema makes of a customer."""
     try:
@@ -289,7 +303,7 @@ def _problem(
     fields: Collection[str] = ScoreRequest.model_fields,
 ) -> Problem:
     details = _once_each(error.errors(include_input=False, include_url=False))
-    known = FIELD_NAMES | set(feature_names)
+    known = FIELD_NAMES | set(feature_names) | set(fields)
     errors, sentences = [], []
     for detail in details[:MAX_ERRORS]:
         fault, sentence = fault_of(detail, fields)

@@ -126,6 +126,16 @@ EXCHANGES: dict[str, Exchange] = {
     "score_own_columns": _score(
         EXAMPLE_EVENTS | {"features": {"plan": "platinum", "support_calls": 7}}, service="own"
     ),
+    "plan": Exchange(
+        "POST",
+        "/v1/plan",
+        {
+            "customers": ["c-7", EXAMPLE_EVENTS, _WRONG],
+            "budget": 1000.0,
+            "capacity": {"agent_call": 1},
+        },
+        service="stored",
+    ),
     "events_json": Exchange("POST", "/v1/events", {"events": [*_SENT, _WRONG_EVENT, _LATER]}),
     "events_ndjson": Exchange(
         "POST", "/v1/events", "".join(f"{json.dumps(one)}\n" for one in (*_SENT, _WRONG_EVENT)),

@@ -1,0 +1,39 @@
+"""From rows that are ready to be scored to what a plan may choose from."""
+
+from churn.features import mask_absent_feeds
+from churn.policy.contacts import recent_of_each
+from churn.reasons_by_column import many_reasons
+from churn.scoring import Scorer
+from service.jobs.prepared import Block
+from service.plan.options import Options, options_of
+
+
+def options_of_block(scorer: Scorer, block: Block) -> Options:
+    """Score a block of rows and weigh what may be done about each; its numbers are written to."""
+    X, told = block.numbers, block.told
+    if told.feeds is not None:
+        mask_absent_feeds(X, told.feeds)
+    scores = scorer.score_matrix(X, feeds=told.feeds)
+    assert scores.contributions is not None
+    why = many_reasons(
+        X,
+        scores.contributions,
+        schema=scorer.schema,
+        max_reasons=0,
+        language=told.language,
+        currency=scorer.bundle.manifest.currency,
+    )
+    contacts = None
+    if block.contacts is not None:
+        contacts = recent_of_each(scorer.policy, block.contacts, block.as_of)
+    crowd = scorer.crowd(
+        X,
+        scores,
+        why.main_families,
+        scorer.days_until_purchase(scores.curve)[:, 1],
+        block.customer_id,
+        block.as_of,
+        channels=block.channels,
+        contacts=contacts,
+    )
+    return options_of(scorer.advisor, crowd)
