@@ -10,12 +10,14 @@ from churn.errors import PolicyError
 from cli.extras import training_extra
 from cli.options import DEFAULT_CONFIG, DEFAULT_MODELS, AsJson, ConfigFile, ModelsDir, instant
 from cli.output import plain, print_json, say
+from cli.plan import plan
 from cli.progress import progress
 
 if TYPE_CHECKING:
     from churn.policy.policy import Policy
 
 app = typer.Typer(no_args_is_help=False)
+app.command("plan")(plan)
 
 SEED = 7
 

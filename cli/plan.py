@@ -1,0 +1,183 @@
+"""`keepwell policy plan`: who of everybody gets what, under a budget and so many places."""
+
+import math
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from churn.advice import nearest
+from churn.errors import ConfigError
+from cli.extras import training_extra
+from cli.options import (
+    DEFAULT_CONFIG,
+    DEFAULT_MODELS,
+    AsJson,
+    ConfigFile,
+    ModelsDir,
+    PolicyFile,
+    instant,
+)
+from cli.output import print_json, say
+from cli.progress import progress
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from service.plan.making import Plan
+
+FORMATS = (".parquet", ".csv", ".ndjson")
+
+
+def plan(
+    out: Annotated[
+        Path, typer.Option("--out", help="A .parquet, .csv or .ndjson file: a row per customer.")
+    ],
+    budget: Annotated[
+        float | None, typer.Option(min=0.0, help="What all actions may be expected to cost.")
+    ] = None,
+    capacity: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ACTION=N",
+            help="How many customers may get an action; repeat it for each. Others have the "
+            "policy's own capacity, or any.",
+        ),
+    ] = None,
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            parser=instant,
+            metavar="DATE",
+            help="Plan as of then, in the log's time zone. Default: its end.",
+        ),
+    ] = None,
+    policy: PolicyFile = None,
+    models_dir: ModelsDir = DEFAULT_MODELS,
+    as_json: AsJson = False,
+) -> None:
+    """Give everybody of the log the actions that are worth most together."""
+    if out.suffix not in FORMATS:
+        raise typer.BadParameter(f"--out must end in {', '.join(FORMATS)}, not {out.name!r}")
+    if find_spec("scipy") is None:
+        raise ConfigError(
+            "a plan needs SciPy, which is not installed: pip install 'keepwell[plan]'"
+        )
+    with training_extra():
+        from training.bulk import current_scorer
+        from training.config import Config
+        from training.policy.everybody import crowds
+        from training.settings import read
+    from service.plan import words
+    from service.plan.making import make
+    from service.plan.options import WHY, joined, options_of
+    from service.policies import read as read_policy
+
+    settings = read(config)
+    if not isinstance(settings, Config):
+        raise typer.BadParameter(
+            f"{config} describes a ready table; a plan is made of [events], or by POST /v1/plan"
+        )
+    if as_of is not None and as_of.tzinfo is None:
+        as_of = as_of.replace(tzinfo=settings.events.zone)
+    scorer = current_scorer(models_dir, None if policy is None else read_policy(policy))
+    places = _places(capacity or [], scorer.policy.actions)
+    ids: list[str] = []
+    parts = []
+    with progress() as listener:
+        now = datetime.now(UTC)
+        for crowd in crowds(settings, scorer, as_of=as_of, now=now, progress=listener):
+            ids += crowd.customer_id
+            parts.append(options_of(scorer.advisor, crowd))
+        made = make(joined(parts), budget=math.inf if budget is None else budget, capacity=places)
+    _write(made, ids, WHY, out)
+    currency = scorer.bundle.manifest.currency
+    given = Counter(
+        made.codes[at] for at in made.action[~made.withheld & (made.action >= 0)].tolist()
+    )
+    left_out = Counter(WHY[at] for at in made.why[made.why >= 0].tolist())
+    if as_json:
+        print_json(
+            {
+                "customers": len(ids),
+                "assigned": given,
+                "withheld": int(made.withheld.sum()),
+                "left_out": left_out,
+                "cost": made.spent,
+                "expected_value": made.value,
+                "upper_bound": made.upper_bound,
+                "service_cost": made.service_cost,
+                "currency": currency,
+                "shadow_prices": words.shadow_prices(made, budget),
+                "path": out,
+            }
+        )
+        return
+    say(
+        [
+            f"wrote {len(ids):,} customers to {out}",
+            *(f"{n:>9,}  {code}" for code, n in given.most_common()),
+            f"{int(made.withheld.sum()):>9,}  held out, so that the effect can be measured",
+            *(f"{n:>9,}  get nothing: {words.REASONS[why]}" for why, n in left_out.most_common()),
+            f"expected value {made.value:,.2f} {currency} after a cost of {made.spent:,.2f}; no "
+            f"plan within these limits is worth more than {made.upper_bound:,.2f}",
+            *words.prices(made, budget, currency),
+        ]
+    )
+
+
+def _places(given: Sequence[str], actions: Mapping[str, Any]) -> dict[str, int]:
+    """The places of each limited action: the policy's, unless the command names others."""
+    found = {code: one.capacity for code, one in actions.items() if one.capacity is not None}
+    for one in given:
+        code, _, number = one.partition("=")
+        if not number.isdecimal():
+            raise typer.BadParameter(f"--capacity {one!r} is not ACTION=N, such as agent_call=200")
+        if code not in actions:
+            raise typer.BadParameter(
+                f"--capacity names {code!r}, which is no action of the policy"
+                f"{nearest(code, actions)}"
+            )
+        found[code] = int(number)
+    return found
+
+
+def _write(made: "Plan", ids: Sequence[str], why: Sequence[str], out: Path) -> None:
+    import pyarrow as pa
+    from pyarrow.csv import write_csv
+
+    from churn.sheets import harmless
+    from training.score_files import write
+
+    def named(positions: Any, names: Sequence[str]) -> "pa.Array":
+        kept = pa.array(positions, pa.int32(), mask=positions < 0)
+        return pa.DictionaryArray.from_arrays(kept, pa.array(names)).cast(pa.string())
+
+    def number(values: Any) -> "pa.Array":
+        return pa.array(values, from_pandas=True)
+
+    table = pa.table(
+        {
+            "customer_id": [harmless(one) for one in ids] if out.suffix == ".csv" else ids,
+            "action": named(made.action, made.codes),
+            "withheld": made.withheld,
+            "owed": made.owed,
+            "expected_value": number(made.expected_value),
+            "cost": number(made.cost),
+            "reason": named(made.why, why),
+        }
+    )
+    if out.suffix != ".csv":
+        write(iter([table]), out, table.schema)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".keepwell-", dir=out.parent) as folder:
+        whole = Path(folder) / out.name
+        write_csv(table, whole)
+        whole.replace(out)
