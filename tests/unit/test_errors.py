@@ -25,7 +25,7 @@ def test_the_tree_that_is_drawn_is_the_tree_there_is() -> None:
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_every_error_ends_with_a_code_of_its_kind(kind: type[KeepwellError]) -> None:
-    wrong_use = issubclass(kind, errors.ConfigError)
+    wrong_use = issubclass(kind, errors.ConfigError | errors.PolicyError)
     assert kind.exit_code == (2 if wrong_use else 1)
 
 

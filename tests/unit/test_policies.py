@@ -33,7 +33,7 @@ def test_without_a_file_the_policy_of_the_package_serves() -> None:
     assert reloads(metrics, "ok") == 0
 
 
-@pytest.mark.parametrize("text", [DEFAULT.replace('["senior_call"]', '["senior_cal"]'), "[rules"])
+@pytest.mark.parametrize("text", [DEFAULT.replace('["senior_call"]', '["senior_cal"]'), "[rules\n"])
 def test_a_broken_file_is_refused_at_the_start(tmp_path: Path, text: str) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(text, encoding="utf-8")
