@@ -148,9 +148,11 @@ def test_everybody_is_scored_in_each_format(shop: Path) -> None:
     done("score", "-c", "shop/keepwell.toml", "--out", "s.csv", "--language", "ru", cwd=shop)
     with (shop / "s.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    risks = [float(row["churn_probability"]) for row in rows if row["churn_probability"]]
-    assert risks == sorted(risks, reverse=True)
-    assert len(risks) == sum(probability is not None for probability in known.values()) > 0
+    values = {row["customer_id"]: row["customer_value"] for row in table}
+    scored = [row["customer_id"] for row in rows if row["churn_probability"]]
+    stakes = [known[who] * (values[who] or 0.0) for who in scored]
+    assert stakes == sorted(stakes, reverse=True)
+    assert len(scored) == sum(probability is not None for probability in known.values()) > 0
     assert any("заказ" in row["reasons"] for row in rows)
 
 
