@@ -1,7 +1,6 @@
 """`keepwell policy plan`: who of everybody gets what, under a budget and so many places."""
 
 import math
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ import typer
 
 from churn.advice import nearest
 from churn.errors import ConfigError
+from churn.sheets import harmless_sql
 from cli.extras import training_extra
 from cli.options import (
     DEFAULT_CONFIG,
@@ -25,13 +25,16 @@ from cli.options import (
 )
 from cli.output import print_json, say
 from cli.progress import progress
+from cli.score import FORMATS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from service.plan.making import Plan
 
-FORMATS = (".parquet", ".csv", ".ndjson")
+_AS_CSV = (
+    f"SELECT {harmless_sql('customer_id')} AS customer_id, * EXCLUDE (customer_id) FROM scored"
+)
 
 
 def plan(
@@ -150,9 +153,7 @@ def _places(given: Sequence[str], actions: Mapping[str, Any]) -> dict[str, int]:
 
 def _write(made: "Plan", ids: Sequence[str], why: Sequence[str], out: Path) -> None:
     import pyarrow as pa
-    from pyarrow.csv import write_csv
 
-    from churn.sheets import harmless
     from training.score_files import write
 
     def named(positions: Any, names: Sequence[str]) -> "pa.Array":
@@ -164,7 +165,7 @@ def _write(made: "Plan", ids: Sequence[str], why: Sequence[str], out: Path) -> N
 
     table = pa.table(
         {
-            "customer_id": [harmless(one) for one in ids] if out.suffix == ".csv" else ids,
+            "customer_id": ids,
             "action": named(made.action, made.codes),
             "withheld": made.withheld,
             "owed": made.owed,
@@ -173,11 +174,4 @@ def _write(made: "Plan", ids: Sequence[str], why: Sequence[str], out: Path) -> N
             "reason": named(made.why, why),
         }
     )
-    if out.suffix != ".csv":
-        write(iter([table]), out, table.schema)
-        return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".keepwell-", dir=out.parent) as folder:
-        whole = Path(folder) / out.name
-        write_csv(table, whole)
-        whole.replace(out)
+    write(iter([table]), out, table.schema, as_csv=_AS_CSV)

@@ -8,7 +8,15 @@ import typer
 
 from churn.errors import PolicyError
 from cli.extras import training_extra
-from cli.options import DEFAULT_CONFIG, DEFAULT_MODELS, AsJson, ConfigFile, ModelsDir, instant
+from cli.options import (
+    DEFAULT_CONFIG,
+    DEFAULT_MODELS,
+    AsJson,
+    ConfigFile,
+    ModelsDir,
+    PolicyFile,
+    instant,
+)
 from cli.output import plain, print_json, say
 from cli.plan import plan
 from cli.progress import progress
@@ -24,14 +32,6 @@ SEED = 7
 DecisionsFile = Annotated[
     Path,
     typer.Option("--decisions", help="A file of `keepwell store export --decisions`."),
-]
-PolicyFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--policy",
-        envvar="KEEPWELL_POLICY_FILE",
-        help="The policy.toml in use. Default: the one that `keepwell init` writes.",
-    ),
 ]
 Currency = Annotated[str, typer.Option(help="Of the amounts, for the words only.")]
 

@@ -100,29 +100,13 @@ def score(
     progress = progress or Silent()
     check_out(out)
     scorer = current_scorer(models_dir, policy)
-    if not scorer.schema.loop:
-        raise DataError(
-            f"the current model in {models_dir} reads a ready table, but {config.path} has "
-            "[events]; run `keepwell train` with it first"
-        )
+    check_reads_events(config, scorer)
     with tempfile.TemporaryDirectory(prefix="keepwell-") as work:
         ingested = ingest(
             config, Path(work), now_us=instant(now), progress=progress, n_buckets=BUCKETS
         )
-        when = ingested.complete_until if as_of is None else instant(as_of)
-        if when > ingested.complete_until:
-            end, asked = (date_of(at, config.events.zone) for at in (ingested.complete_until, when))
-            progress.note(
-                f"the log is complete until {end} only: "
-                f"as of {asked} everybody looks more silent than they are"
-            )
-        quarantined = ingested.quarantine_note(config.base_dir)
-        if quarantined is not None:
-            progress.note(quarantined)
+        when = scored_as_of(config, ingested, scorer, as_of, progress)
         progress.stage("scoring", ingested.n_buckets)
-
-        for note in _own_notes(ingested, scorer):
-            progress.note(note)
         unseen: list[dict[str, int]] = []
 
         def one(k: int) -> pa.Table:
@@ -159,6 +143,44 @@ def current_scorer(models_dir: Path, policy: Policy | None = None) -> Scorer:
     if version is None:
         raise BundleNotFound(f"no model in {models_dir}; run `keepwell train` first")
     return Scorer(load(registry.path(version)), policy)
+
+
+def check_reads_events(config: Config, scorer: Scorer) -> None:
+    """Refuse a model that is made of a ready table.
+
+    Raises
+    ------
+    DataError
+        It is.
+    """
+    if not scorer.schema.loop:
+        raise DataError(
+            f"the current model reads a ready table, but {config.path} has [events]; "
+            "run `keepwell train` with it first"
+        )
+
+
+def scored_as_of(
+    config: Config,
+    ingested: Ingested,
+    scorer: Scorer,
+    as_of: datetime | None,
+    progress: Progress,
+) -> int:
+    """As of when a log is scored, in microseconds; what to know of it goes to `progress`."""
+    when = ingested.complete_until if as_of is None else instant(as_of)
+    if when > ingested.complete_until:
+        end, asked = (date_of(at, config.events.zone) for at in (ingested.complete_until, when))
+        progress.note(
+            f"the log is complete until {end} only: "
+            f"as of {asked} everybody looks more silent than they are"
+        )
+    quarantined = ingested.quarantine_note(config.base_dir)
+    if quarantined is not None:
+        progress.note(quarantined)
+    for note in _own_notes(ingested, scorer):
+        progress.note(note)
+    return when
 
 
 def contacts_of(log: EventLog, policy: Policy, as_of: Integers) -> RecentContacts:

@@ -134,8 +134,13 @@ def _curves(scores: MatrixScores, scorer: Scorer) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, points, type=pa.list_(_POINT))
 
 
-def write(tables: Iterator[pa.Table], out: Path, columns: pa.Schema) -> int:
-    """Write tables to `out` under a temporary name, then rename; return the number of rows."""
+def write(
+    tables: Iterator[pa.Table], out: Path, columns: pa.Schema, as_csv: str | None = None
+) -> int:
+    """Write tables to `out` under a temporary name, then rename; return the number of rows.
+
+    A CSV file has what `as_csv` selects from the tables, in DuckDB's SQL.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     rows = 0
     with tempfile.TemporaryDirectory(prefix=".keepwell-", dir=out.parent) as folder:
@@ -148,36 +153,38 @@ def write(tables: Iterator[pa.Table], out: Path, columns: pa.Schema) -> int:
         if out.suffix == ".parquet":
             scored.rename(finished)
         else:
-            _convert(scored, finished, columns)
+            _convert(scored, finished, as_csv or for_a_manager(columns))
         with finished.open("rb") as whole:
             os.fsync(whole.fileno())
         finished.replace(out)
     return rows
 
 
-def _convert(scored: Path, out: Path, columns: pa.Schema) -> None:
-    """CSV for a manager (most at stake first, reasons as one text) or NDJSON for a program."""
-    with duckdb.connect(config={"temp_directory": str(out.parent)}) as connection:
-        if out.suffix == ".ndjson":
-            connection.execute(f"COPY (FROM '{_quoted(scored)}') TO '{_quoted(out)}' (FORMAT json)")
-            return
-        texts = ""
-        if "reasons" in columns.names:
-            texts = (
-                f", {harmless_sql(_JOINED)} AS reasons, action, act_by,"
-                " round(action_expected_value, 2) AS expected_value, holdout"
-            )
-        connection.execute(
-            f"COPY (SELECT {harmless_sql('customer_id')} AS customer_id, status,"
-            " round(churn_probability, 4) AS churn_probability, risk_band,"
-            f" round(next_purchase_days) AS next_purchase_days{texts},"
-            " round(customer_value, 2) AS customer_value, value_segment, loss_category"
-            f" FROM '{_quoted(scored)}' AS scored"
-            " ORDER BY scored.churn_probability * scored.customer_value DESC NULLS LAST,"
-            " scored.churn_probability DESC NULLS LAST, scored.customer_id)"
-            f" TO '{_quoted(out)}'"
-            " (FORMAT csv, HEADER)"
+def for_a_manager(columns: pa.Schema) -> str:
+    """What CSV has of scores: most at stake first, reasons as one text."""
+    texts = ""
+    if "reasons" in columns.names:
+        texts = (
+            f", {harmless_sql(_JOINED)} AS reasons, action, act_by,"
+            " round(action_expected_value, 2) AS expected_value, holdout"
         )
+    return (
+        f"SELECT {harmless_sql('customer_id')} AS customer_id, status,"
+        " round(churn_probability, 4) AS churn_probability, risk_band,"
+        f" round(next_purchase_days) AS next_purchase_days{texts},"
+        " round(customer_value, 2) AS customer_value, value_segment, loss_category FROM scored"
+        " ORDER BY scored.churn_probability * scored.customer_value DESC NULLS LAST,"
+        " scored.churn_probability DESC NULLS LAST, scored.customer_id"
+    )
+
+
+def _convert(written: Path, out: Path, as_csv: str) -> None:
+    """CSV or NDJSON of a Parquet file."""
+    form = "(FORMAT json)" if out.suffix == ".ndjson" else "(FORMAT csv, HEADER)"
+    selected = "FROM scored" if out.suffix == ".ndjson" else as_csv
+    with duckdb.connect(config={"temp_directory": str(out.parent)}) as connection:
+        connection.execute(f"CREATE VIEW scored AS FROM '{_quoted(written)}'")
+        connection.execute(f"COPY ({selected}) TO '{_quoted(out)}' {form}")
 
 
 def _quoted(path: Path) -> str:

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from churn.errors import DataError
 from churn.policy.crowd import Crowd
 from churn.reasons_by_column import many_reasons
 from churn.scoring import Scorer
-from training.bulk import BUCKETS, contacts_of, in_threads, inputs
+from training.bulk import (
+    BUCKETS,
+    check_reads_events,
+    contacts_of,
+    in_threads,
+    inputs,
+    scored_as_of,
+)
 from training.calendar import instant
 from training.config import Config
 from training.ingest import ingest
@@ -47,16 +53,12 @@ def crowds(
         The log cannot be used, or the model reads no events.
     """
     progress = progress or Silent()
-    if not scorer.schema.loop:
-        raise DataError(
-            f"the current model reads a ready table, but {config.path} has [events]; "
-            "run `keepwell train` with it first"
-        )
+    check_reads_events(config, scorer)
     with tempfile.TemporaryDirectory(prefix="keepwell-") as work:
         ingested = ingest(
             config, Path(work), now_us=instant(now), progress=progress, n_buckets=BUCKETS
         )
-        when = ingested.complete_until if as_of is None else instant(as_of)
+        when = scored_as_of(config, ingested, scorer, as_of, progress)
         progress.stage("scoring", ingested.n_buckets)
 
         def one(k: int) -> Crowd:
