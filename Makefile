@@ -10,9 +10,11 @@ HOST ?= 127.0.0.1
 PY := $(VENV)/bin/python
 RUN_READY := $(VENV)/.ready-train
 DEV_READY := $(VENV)/.ready-dev
+AUDIT := $(VENV)/audit
+AUDIT_READY := $(AUDIT)/.ready
 PROJECT := pyproject.toml requirements/install.py requirements/build.txt requirements/uv.txt
 
-.PHONY: help setup run test check bench openapi lock clean
+.PHONY: help setup run test check audit bench openapi lock clean
 
 help: ## Show what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,10 +31,15 @@ check: $(DEV_READY) ## Format, lint, types, dependency rule, Dockerfile, lock in
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/mypy requirements examples
+	$(VENV)/bin/mypy --explicit-package-bases requirements
+	$(VENV)/bin/mypy examples
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/hadolint Dockerfile
-	$(PY) requirements/check.py
+	$(PY) -m requirements.check
+
+audit: $(DEV_READY) $(AUDIT_READY) ## Licences, and known vulnerabilities (asks the package index)
+	$(PY) -m requirements.licences
+	$(AUDIT)/bin/python -m requirements.audit
 
 bench: $(DEV_READY) ## Print the benchmark tables
 	$(PY) -m benchmarks
@@ -41,8 +48,8 @@ openapi: $(DEV_READY) ## Write openapi/openapi.json
 	$(VENV)/bin/keepwell openapi
 
 lock: $(DEV_READY) ## Resolve pyproject.toml into requirements/*.txt (LOCK=--upgrade for newer)
-	$(PY) requirements/lock.py $(LOCK)
-	$(PY) requirements/check.py
+	$(PY) -m requirements.lock $(LOCK)
+	$(PY) -m requirements.check
 
 clean: ## Remove the virtual environment and caches; models and data stay
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -54,6 +61,11 @@ $(RUN_READY): $(PY) $(PROJECT) requirements/train.txt
 $(DEV_READY): $(PY) $(PROJECT) requirements/dev.txt
 	@$(PY) requirements/install.py dev
 	@touch $@ $(RUN_READY)
+
+$(AUDIT_READY): $(PY) requirements/audit.txt
+	@$(PY) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --require-hashes -r requirements/audit.txt
+	@touch $@
 
 # Version managers leave names on the path that do not run: ask each whether it does.
 $(PY):

@@ -27,8 +27,8 @@ def complaints(folder: Path, project: dict[str, list[str]]) -> list[str]:
     Parameters
     ----------
     folder : Path
-        Holds ``service.txt``, ``train.txt``, ``dev.txt``, ``rivals.txt``, ``build.txt`` and
-        ``uv.txt``.
+        Holds ``service.txt``, ``train.txt``, ``dev.txt``, ``rivals.txt``, ``build.txt``, ``uv.txt``
+        and ``audit.txt``.
     project : dict of str to list of str
         Requirements that each but the last must meet.
     """

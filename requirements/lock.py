@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-from install import HERE, quiet, uv_environment
+from requirements.install import HERE, quiet, uv_environment
 
 PROJECT = "pyproject.toml"
 SERVICE = (PROJECT, "--extra", "postgres")
@@ -21,6 +21,7 @@ LOCKS = (
     ("rivals.txt", *DEV, "--group", "rivals", "-c", "requirements/dev.txt"),
     ("build.txt", "requirements/build.in", "-c", "requirements/dev.txt"),
     ("uv.txt", "requirements/uv.in"),
+    ("audit.txt", "requirements/audit.in"),
 )
 
 
