@@ -10,6 +10,7 @@ import numpy as np
 
 from churn import tree_layout as layout
 from churn.compiled import Floats, Integers, Unsigned, compiled, unsigned
+from churn.prefetch import NUMBERS_A_LINE, prefetch
 from churn.tree_dump import BITS
 from churn.tree_layout import U0, U1, U2, U3
 from churn.tree_parts import DIRECT
@@ -18,6 +19,7 @@ from churn.tree_parts import DIRECT
 # or by a set of codes.
 NAN_RIGHT, NAN_LEFT, ZERO_RIGHT, ZERO_LEFT, ONE_OF = 0, 1, 2, 3, 4
 
+_LINE = unsigned(NUMBERS_A_LINE)
 _ZERO = float(np.float32(1e-35))  # what LightGBM takes for zero, in the precision it does
 
 
@@ -76,6 +78,8 @@ def explain_rows(
     x = np.empty(len(used))
     words = np.empty(len(groups) - 1, dtype=np.uint64)
     value = np.empty(len(groups) - 1)
+    n_parts = len(parts) // layout.PART_COLUMNS
+    line, masks = np.empty(n_parts, dtype=np.uint64), np.empty(n_parts, dtype=np.uint64)
     for row in range(len(X)):
         for j in range(unsigned(len(used))):
             x[j] = X[row][used[j]]
@@ -94,10 +98,12 @@ def explain_rows(
             goes = goes_left(x[feature[at]], how[at], threshold[at], set_start, set_words)
             words[g] = words[g] ^ (words[g] & (U1 << k)) | (unsigned(goes) << k)
         for run in range(U0, unsigned(len(runs)), layout.RUN_COLUMNS):
+            _find(run, runs, parts, conditions, table, words, line, masks)
+        for run in range(U0, unsigned(len(runs)), layout.RUN_COLUMNS):
             if runs[run + layout.KIND] == DIRECT:
-                _direct(run, runs, parts, conditions, slots, table, words, value, out[row])
+                _direct(run, runs, parts, slots, table, line, value, out[row])
             else:
-                _joined(run, runs, parts, conditions, slots, table, words, value, out[row])
+                _joined(run, runs, parts, slots, table, line, masks, value, out[row])
         for leaf in range(U0, unsigned(len(long)), layout.LONG_COLUMNS):
             integrate(
                 leaf, x, feature, how, threshold, set_start, set_words, long, edges, slots, table,
@@ -110,45 +116,21 @@ def explain_rows(
 
 
 @compiled
-def _direct(
-    run: int, runs: Unsigned, parts: Unsigned, conditions: Unsigned, slots: Unsigned,
-    table: Floats, words: Unsigned, value: Floats, out: Floats,
+def _find(
+    run: int, runs: Unsigned, parts: Unsigned, conditions: Unsigned, table: Floats,
+    words: Unsigned, line: Unsigned, masks: Unsigned,
 ) -> None:  # fmt: skip
-    """Parts with one table: one line each, added up."""
-    above, width = runs[run + layout.SHARED], runs[run + layout.WIDTH]
-    own = (U1 << runs[run + layout.OWN]) - U1
-    c, s = U2 * runs[run + layout.CONDITION], runs[run + layout.SLOT]
-    for part in range(runs[run + layout.FIRST], runs[run + layout.LAST]):
-        p = part * layout.PART_COLUMNS
-        g = parts[p + layout.GROUP]
-        word = unsigned(words[g])
-        index = ((word >> parts[p + layout.SHIFT]) & own) << above
-        for i in range(above):
-            index |= unsigned((word & conditions[c]) == conditions[c + U1]) << i
-            c += U2
-        at = parts[p + layout.TABLE] + index * (width + U1)
-        value[g] += table[at]
-        for i in range(width):
-            out[slots[s]] += table[at + U1 + i]
-            s += U1
-
-
-@compiled
-def _joined(
-    run: int, runs: Unsigned, parts: Unsigned, conditions: Unsigned, slots: Unsigned,
-    table: Floats, words: Unsigned, value: Floats, out: Floats,
-) -> None:  # fmt: skip
-    """Parts with two tables, whose lines are multiplied."""
+    """Where the line of each part lies, and which of the families apart are satisfied."""
     apart, shared = runs[run + layout.ABOVE], runs[run + layout.SHARED]
     within, lanes = runs[run + layout.WIDTH] - apart, runs[run + layout.LANES]
     own = (U1 << runs[run + layout.OWN]) - U1
-    stride = U1 + lanes * (U1 + within)
-    everything = (U1 << apart) - U1
-    c, s = U2 * runs[run + layout.CONDITION], runs[run + layout.SLOT]
+    stride = U1 + within
+    if lanes > U0:
+        stride = U1 + lanes * (U1 + within)
+    c = U2 * runs[run + layout.CONDITION]
     for part in range(runs[run + layout.FIRST], runs[run + layout.LAST]):
         p = part * layout.PART_COLUMNS
-        g = parts[p + layout.GROUP]
-        word = unsigned(words[g])
+        word = unsigned(words[parts[p + layout.GROUP]])
         mask = U0
         for i in range(apart):
             mask |= unsigned((word & conditions[c]) == conditions[c + U1]) << i
@@ -158,8 +140,43 @@ def _joined(
             index |= unsigned((word & conditions[c]) == conditions[c + U1]) << i
             c += U2
         at = parts[p + layout.TABLE] + index * stride
+        line[part] = at
+        masks[part] = mask
+        for ahead in range(U0, stride, _LINE):
+            prefetch(table, at + ahead)
+        prefetch(table, at + stride - U1)
+
+
+@compiled
+def _direct(
+    run: int, runs: Unsigned, parts: Unsigned, slots: Unsigned, table: Floats, line: Unsigned,
+    value: Floats, out: Floats,
+) -> None:  # fmt: skip
+    """Parts with one table: one line each, added up."""
+    width, s = runs[run + layout.WIDTH], runs[run + layout.SLOT]
+    for part in range(runs[run + layout.FIRST], runs[run + layout.LAST]):
+        at = line[part]
+        value[parts[part * layout.PART_COLUMNS + layout.GROUP]] += table[at]
+        for i in range(width):
+            out[slots[s]] += table[at + U1 + i]
+            s += U1
+
+
+@compiled
+def _joined(
+    run: int, runs: Unsigned, parts: Unsigned, slots: Unsigned, table: Floats, line: Unsigned,
+    masks: Unsigned, value: Floats, out: Floats,
+) -> None:  # fmt: skip
+    """Parts with two tables, whose lines are multiplied."""
+    apart = runs[run + layout.ABOVE]
+    within, lanes = runs[run + layout.WIDTH] - apart, runs[run + layout.LANES]
+    everything = (U1 << apart) - U1
+    s = runs[run + layout.SLOT]
+    for part in range(runs[run + layout.FIRST], runs[run + layout.LAST]):
+        p = part * layout.PART_COLUMNS
+        at, mask = line[part], masks[part]
         if mask == everything:
-            value[g] += table[at]
+            value[parts[p + layout.GROUP]] += table[at]
         multiply(mask, at + U1, parts[p + layout.TOP], apart, within, lanes, s, slots, table, out)
         s += apart + within
 
