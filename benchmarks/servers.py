@@ -143,6 +143,7 @@ def keepwell(models: Path) -> Server:
         {
             "KEEPWELL_MODELS_DIR": str(models),
             "KEEPWELL_STORE_URL": f"sqlite:///{models.resolve().parent}/keepwell.db",
+            "KEEPWELL_JOBS_DIR": f"{models.resolve().parent}/jobs",
         },
     )
 

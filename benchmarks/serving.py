@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from benchmarks.serving_models import BODIES_FILE, BOOSTER, CDNOW, FEATURES
 
 CONNECTIONS = (1, 8, 64)
 SECONDS, BATCH_SECONDS, MIXED_SECONDS = 3.0, 6.0, 5.0
-CUSTOMERS = 1000
+CUSTOMERS, JOB_CUSTOMERS = 1000, 200_000
 EVENTS = 10_000
 ARROW = "application/vnd.apache.arrow.stream"
 
@@ -185,21 +186,24 @@ def mixed(folder: Path) -> Result:
     customers = [asked[at % len(asked)] for at in range(CUSTOMERS)]
     batch = script(folder / "batch", [json.dumps({"customers": customers}).encode()])
     rows, found = [], {}
-    beside: dict[str, tuple[str, Path | None, str]] = {
-        "idle": ("table", None, ""),
-        f"lists of {CUSTOMERS:,} back to back": ("table", batch, "/v1/score/batch"),
+    lists_of_many = partial(_asked, batch, "/v1/score/batch")
+    beside: dict[str, tuple[str, Beside]] = {
+        "idle": ("table", _nothing),
+        f"lists of {CUSTOMERS:,} back to back": ("table", lists_of_many),
+        f"a job of {JOB_CUSTOMERS:,} customers": ("table", partial(_job, customers)),
     }
     if (folder / "events").exists():
         history = script(folder / "history", [_long_history()])
-        beside["idle, CDNOW model"] = ("events", None, "")
-        beside[f"histories of {EVENTS:,} events back to back"] = ("events", history, "/score")
-    for name, (kind, load, path) in beside.items():
+        beside["idle, CDNOW model"] = ("events", _nothing)
+        long = partial(_asked, history, "/score")
+        beside[f"histories of {EVENTS:,} events back to back"] = ("events", long)
+    for name, (kind, busy_with) in beside.items():
         one = single if kind == "table" else _requests(folder, kind)
-        runs = [_beside(_keepwell(folder, kind), one, load, path) for _ in range(REPEATS)]
+        runs = [_beside(_keepwell(folder, kind), one, busy_with) for _ in range(REPEATS)]
         middle = [median([run[at] for run in runs]) for at in range(len(runs[0]))]
         found[name] = middle
         rows.append([name, *middle])
-    idle, busy = (found[name] for name in list(beside)[:2])
+    idle, busy, job = (found[name] for name in list(beside)[:3])
     return Result(
         title="Single requests and probes beside long work",
         notes=(
@@ -215,36 +219,64 @@ def mixed(folder: Path) -> Result:
             "single p99 at most 5 times its idle value": (
                 f"{busy[1] / idle[1]:.1f} on one connection, {busy[3] / idle[3]:.1f} on eight"
             ),
-            "`/health/live` p99 at most 20 ms": f"{busy[5]:.1f} ms",
+            "the same beside a job": f"{job[1] / idle[1]:.1f}, {job[3] / idle[3]:.1f}",
+            "`/health/live` p99 at most 20 ms": f"{busy[5]:.1f} ms, beside a job {job[5]:.1f}",
         },
         machine=machine(load_before),
     )  # fmt: skip
 
 
-def _beside(server: Server, single: Path, load: Path | None, path: str) -> list[float]:
+Beside = Callable[[Running], AbstractContextManager[None]]
+"""What else a server is busy with."""
+
+
+def _beside(server: Server, single: Path, busy_with: Beside) -> list[float]:
     told: list[float] = []
     with running(server) as up:
         drive(f"{up.url}/score", single, 1, 1.0)
         for connections in (1, 8):
-            with _busy(up, load, path):
+            with busy_with(up):
                 answered = drive(f"{up.url}/score", single, connections, MIXED_SECONDS)
             told += [answered.p50_ms, answered.p99_ms]
-        with _busy(up, load, path):
+        with busy_with(up):
             probes = list(_probed(up.port, MIXED_SECONDS))
     return [*told, median(probes), statistics.quantiles(probes, n=100)[98]]
 
 
+def _nothing(up: Running) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 @contextmanager
-def _busy(up: Running, load: Path | None, path: str) -> Iterator[None]:
-    if load is None:
-        yield
-        return
+def _asked(load: Path, path: str, up: Running) -> Iterator[None]:
+    """One connection that asks for the same again and again."""
     long = begin(f"{up.url}{path}", load, 1, MIXED_SECONDS + 2.0)
     time.sleep(0.5)
     try:
         yield
     finally:
         finished(long)
+
+
+@contextmanager
+def _job(customers: list[Any], up: Running) -> Iterator[None]:
+    """A list of many customers, worked on meanwhile."""
+    block = b"".join(json.dumps(one).encode() + b"\n" for one in customers)
+    list_of_many = block * (JOB_CUSTOMERS // len(customers))
+
+    def ask(method: str, path: str, body: bytes | None = None) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", up.port)
+        connection.request(method, path, body, {"Content-Type": "application/x-ndjson"})
+        return json.loads(connection.getresponse().read() or b"null")
+
+    job = f"/v1/jobs/{ask('POST', '/v1/jobs', list_of_many)['job_id']}"
+    while ask("GET", job)["state"] == "queued":
+        time.sleep(0.05)
+    yield
+    state = ask("GET", job)["state"]
+    ask("DELETE", job)
+    if state != "running":
+        raise RuntimeError(f"the job was {state} before the requests were: give it more customers")
 
 
 def _probed(port: int, seconds: float) -> Iterator[float]:
