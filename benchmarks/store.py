@@ -274,7 +274,7 @@ def _ingestion(told: dict[str, dict[str, float]], load_before: float) -> Result:
             f"`POST /v1/events` in batches of {BATCH:,} of customers at random, {SENDERS} "
             "connections, each batch on disk before its answer; into the store of a million "
             f"customers, alone and beside `/score` by id at {CONNECTIONS} connections, for "
-            f"{INGEST_SECONDS:g} s each. First: straight after a checkpoint, when PostgreSQL writes "
+            f"{INGEST_SECONDS:g} s each. First: straight after a checkpoint, when PostgreSQL puts "
             "each page that is touched whole into its log; the others half a minute later."
         ),
         columns=(
