@@ -3,8 +3,8 @@
 Without a name all are run but `large`, which takes some 20 minutes, `serving`, which takes some 15
 and needs wrk, `soak`, which takes some 20, `kills`, which takes some 15, `store`, which takes some
 5 and needs wrk and 4 GB of disk, `importing`, which takes some 15 and 6 GB, `jobs`, which takes
-some 15 and 6 GB, `recording`, which takes some 4 and needs wrk, `policy`, which takes some 10, and
-`hillstrom`, which needs the published file.
+some 15 and 6 GB, `recording`, which takes some 4 and needs wrk, `policy`, which takes some 10,
+`image`, which takes some 4, root and debootstrap, and `hillstrom`, which needs the published file.
 """
 
 import sys
@@ -23,7 +23,7 @@ ONLY_BY_NAME = (
     "jobs",
     "recording",
     "policy",
-    "policy",
+    "image",
     "hillstrom",
 )
 

@@ -41,11 +41,11 @@ def compiled(function: F) -> F:
     """
     if numba is None:
         return function
-    if _KEPT_IN is None:
+    if KEPT_IN is None:
         return cast(F, numba.njit(nogil=True)(function))
-    elsewhere, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(_KEPT_IN)
+    elsewhere, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(KEPT_IN)
     try:
-        if not os.access(_KEPT_IN, os.W_OK):
+        if not os.access(KEPT_IN, os.W_OK):
             kernel = numba.njit(nogil=True)(function)
             kernel._cache = _only_read(function)
             return cast(F, kernel)
@@ -102,7 +102,8 @@ def _user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "keepwell"
 
 
-_KEPT_IN = _kept_in() if HAS_NUMBA else None
+KEPT_IN = _kept_in() if HAS_NUMBA else None
+"""The folder of the machine code; None where nothing is kept."""
 
 
 def plain(function: F) -> F:

@@ -57,14 +57,18 @@ def load(path: Path) -> Loaded:
     """
     bundle = bundles.load(path)
     scorer = Scorer(bundle)
-    # The first call compiles the kernels, which may take seconds: not on a request's time.
+    # The first calls compile the kernels, which may take seconds: not on a request's time. A row
+    # alone takes other paths than rows together do.
     bundle.model.trees.make_ready()
     if scorer.schema.loop:
-        scorer.score_events("warm-up", [Event(0, Kind.PURCHASE, amount=1.0)], MICROSECONDS_PER_DAY)
+        bought = [Event(0, Kind.PURCHASE, amount=1.0)]
+        row = scorer.rows.of_events("warm-up", bought, MICROSECONDS_PER_DAY)
     else:
         ones = np.ones(len(scorer.schema))
-        scorer.score_rows([CustomerRow("warm-up", ones, 0, None, 1, "raises", "en", (), ())])
-    scorer.score_matrix(np.ones((2, len(scorer.schema))))
+        row = CustomerRow("warm-up", ones, 0, None, 1, "raises", "en", (), ())
+    for rows in (1, 2):
+        scorer.score_rows([row] * rows)
+        scorer.score_matrix(np.ones((rows, len(scorer.schema))))
     return Loaded(
         version=bundle.version,
         sha256=bundle.sha256,
