@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,7 +100,8 @@ def running(server: Server) -> Iterator[Running]:
         yield Running(process, port, time.perf_counter() - started)
     finally:
         # The whole session is its own: BentoML's workers end with it.
-        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # ended by itself
+            os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
@@ -142,6 +143,7 @@ def keepwell(models: Path) -> Server:
         "/health/ready",
         {
             "KEEPWELL_MODELS_DIR": str(models),
+            "KEEPWELL_DRAIN_SECONDS": "0",
             "KEEPWELL_STORE_URL": f"sqlite:///{models.resolve().parent}/keepwell.db",
             "KEEPWELL_JOBS_DIR": f"{models.resolve().parent}/jobs",
         },

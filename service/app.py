@@ -25,11 +25,15 @@ from service import (
     models,
     plan_routes,
     recorded_routes,
+    rooms,
     scoring_routes,
 )
+from service.body import Arriving
 from service.contacts import Deliveries, look_always
 from service.context import RequestContext, request_id, route_template
+from service.deadlines import Deadlines
 from service.direct import Direct, Service
+from service.drain import Drain
 from service.erasure import Eraser, finish_always
 from service.freshness import Freshness
 from service.jobs import desk
@@ -109,6 +113,7 @@ def create_app(
     eraser = Eraser(store, clock, take_out, hour=settings.vacuum_hour)
     retention = Retention(store, settings, clock, holder.window_days)
     deliveries = Deliveries(store)
+    deadlines = Deadlines(settings.request_seconds)
     state = State(
         settings=settings,
         metrics=metrics,
@@ -124,13 +129,17 @@ def create_app(
         outcomes=Outcomes(store),
         deliveries=deliveries,
         freshness=freshness,
-        management=Management(store, clock),
+        management=Management(store, clock, metrics),
         writer=writer,
         eraser=eraser,
         clearing=clearing,
-        ingesting=asyncio.Semaphore(settings.max_ingest_waiting),
+        rooms=rooms.opened(settings, metrics),
+        bodies=Arriving(settings.max_bodies_bytes, metrics),
+        deadlines=deadlines,
         jobs=jobs,
+        drain=Drain(),
     )
+    state.drain.tell(jobs.worker.stop)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -140,6 +149,7 @@ def create_app(
             asyncio.create_task(finish_always(eraser)),
             asyncio.create_task(sweep_always(retention)),
             asyncio.create_task(look_always(deliveries)),
+            asyncio.create_task(deadlines.watch()),
         ]
         jobs.start()
         try:
@@ -176,7 +186,11 @@ def create_app(
     )
     app.state.keepwell = state
     context = partial(
-        RequestContext, metrics=metrics, models=holder, access_log=settings.access_log
+        RequestContext,
+        metrics=metrics,
+        models=holder,
+        deadlines=deadlines,
+        access_log=settings.access_log,
     )
     app.add_middleware(context)
     app.direct = {

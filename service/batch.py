@@ -63,8 +63,12 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
     """
     headers = body.told(scope)
     media_type = body.media_type(headers, (body.JSON, body.NDJSON, body.ARROW))
-    raw = await body.read(headers, receive, state.settings.max_batch_body_bytes)
-    rows = Rows(state, scope, state.loaded())
+    raw = await body.read(headers, receive, state.settings.max_batch_body_bytes, state.bodies)
+    with state.rooms.lists:
+        return await _scored(state, Rows(state, scope, state.loaded()), media_type, raw)
+
+
+async def _scored(state: State, rows: "Rows", media_type: str, raw: bytes) -> Reply:
     loop = asyncio.get_running_loop()
     if media_type == body.ARROW:
         content = await loop.run_in_executor(state.worker, rows.of_columns, raw)

@@ -5,7 +5,8 @@ from typing import NamedTuple
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from service.problems import TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, FieldError, Problem
+from service.metrics import Metrics
+from service.problems import TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, FieldError, Problem, overloaded
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -32,6 +33,8 @@ def told(scope: Scope) -> Told:
             length = value
         elif name == b"content-encoding" and encoding is None:
             encoding = value
+        elif name == b"transfer-encoding" and value.lower() != b"chunked":
+            encoding = value  # such as `gzip, chunked`: as compressed as any other
     return Told(
         (kind or b"").decode("latin-1"),
         (b"identity" if encoding is None else encoding).decode("latin-1"),
@@ -71,13 +74,45 @@ def media_type(headers: Told, allowed: tuple[str, ...]) -> str:
     return name
 
 
-async def read(headers: Told, receive: Receive, limit: int) -> bytes:
+class Arriving:
+    """Bytes of all bodies that arrive in parts, until each is whole.
+
+    Parameters
+    ----------
+    most : int
+        How many there may be.
+    metrics : Metrics
+        Where those are counted whose body finds no room.
+    """
+
+    def __init__(self, most: int, metrics: Metrics) -> None:
+        self.bytes = 0
+        self._most = most
+        self._metrics = metrics
+
+    def add(self, count: int) -> None:
+        """Count what came of a body of which more will come.
+
+        Raises
+        ------
+        Problem
+            There is more than may be.
+        """
+        self.bytes += count
+        if self.bytes > self._most:
+            self._metrics.requests_shed["bodies"].inc()
+            problem = overloaded("More is arriving than may; send the same again later.")
+            problem.headers["Connection"] = "close"
+            raise problem
+
+
+async def read(headers: Told, receive: Receive, limit: int, arriving: Arriving) -> bytes:
     """Read the whole body; stop as soon as it is larger than `limit` bytes.
 
     Raises
     ------
     Problem
-        The body is larger.
+        The body is larger, or too much is arriving in all.
     ClientDisconnect
         The client went away before the body was whole.
     """
@@ -85,18 +120,24 @@ async def read(headers: Told, receive: Receive, limit: int) -> bytes:
     if declared.isdecimal() and len(declared) < 20 and int(declared) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
-    size = 0
+    size = counted = 0
     more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-        more = message.get("more_body", False)
+    try:
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            chunks.append(chunk)
+            more = message.get("more_body", False)
+            if more:
+                counted = size
+                arriving.add(len(chunk))
+    finally:
+        arriving.bytes -= counted
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 

@@ -4,6 +4,7 @@ Outermost of the app: gives every request an id, measures it, logs it, and turns
 wrong inside into a problem document.
 """
 
+import asyncio
 import logging
 import re
 import time
@@ -14,9 +15,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import logs
+from service.deadlines import Deadlines
 from service.metrics import METHODS, UNMATCHED, Metrics
 from service.models import ModelHolder
-from service.problems import internal_error
+from service.problems import given_up, internal_error
 
 REQUEST_ID_HEADER = "X-Request-Id"
 MODEL_VERSION_HEADER = "X-Model-Version"
@@ -62,16 +64,24 @@ class RequestContext:
         Where requests are counted.
     models : ModelHolder
         Whose version goes into the headers.
+    deadlines : Deadlines
+        How long each request may take.
     access_log : bool
         Whether each request is logged.
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, models: ModelHolder, access_log: bool
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        models: ModelHolder,
+        deadlines: Deadlines,
+        access_log: bool,
     ) -> None:
         self.app = app
         self.metrics = metrics
         self.models = models
+        self.deadlines = deadlines
         self.access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,7 +89,7 @@ class RequestContext:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        identity = _identity(scope)
+        identity = identity_of(scope["headers"])
         scope.setdefault("state", {})["request_id"] = identity
         status = 0
 
@@ -91,11 +101,21 @@ class RequestContext:
             await send(message)
 
         started = time.perf_counter()
+        task = asyncio.current_task()
+        self.deadlines.open[task] = started
         self.metrics.http_requests_in_progress.inc()
         try:
             await self.app(scope, receive, send_with_headers)
         except ClientDisconnect:
             status = _CLIENT_CLOSED
+        except asyncio.CancelledError:
+            is_late = self.deadlines.has_passed(task)
+            if status or task is None:
+                raise
+            task.uncancel()
+            problem = given_up(is_late)
+            response = problem.response(instance=route_template(scope), request_id=identity)
+            await response(scope, receive, send_with_headers)
         except Exception:
             _log.exception("request failed", extra={"fields": {"request_id": identity}})
             if status:
@@ -104,6 +124,7 @@ class RequestContext:
             response = problem.response(instance=route_template(scope), request_id=identity)
             await response(scope, receive, send_with_headers)
         finally:
+            self.deadlines.open.pop(task, None)
             self.metrics.http_requests_in_progress.dec()
             self._record(scope, status, time.perf_counter() - started)
 
@@ -139,9 +160,9 @@ class RequestContext:
             )
 
 
-def _identity(scope: Scope) -> str:
-    """The request's own id if it is well formed, or a new one."""
-    for name, value in scope["headers"]:
+def identity_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the request's own id if it is well formed, or a new one."""
+    for name, value in headers:
         if name == b"x-request-id":
             sent: str = value.decode("latin-1")
             if _WELL_FORMED_ID.fullmatch(sent):

@@ -295,12 +295,20 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for name, schema in {**requests["$defs"], **answers["$defs"]}.items():
         schemas.setdefault(name, schema)
     document["components"]["schemas"] = dict(sorted(schemas.items()))
-    for path in document["paths"].values():
-        for operation in path.values():
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            if not path.startswith(_PROBES):
+                statuses = (429,) if operation["operationId"] in _UNTIMED else (429, 504)
+                for status, answer in problems_of(*statuses).items():
+                    operation["responses"][str(status)] = answer
             for answer in operation["responses"].values():
                 answer["headers"] = {**answer.get("headers", {}), **_HEADERS}
     return document
 
+
+_PROBES = ("/health/", "/metrics")
+_UNTIMED = frozenset({"submit_job", "job_results", "job_results_head"})
+"""What carries whole files, however long that takes."""
 
 _HEADERS = {
     "X-Request-Id": {
@@ -308,7 +316,8 @@ _HEADERS = {
         "schema": {"type": "string", "maxLength": 64},
     },
     "X-Model-Version": {
-        "description": "The model that serves; absent where none is loaded.",
+        "description": "The model that serves; absent where none is loaded, and where the request "
+        "was not looked at.",
         "schema": {"type": "string"},
     },
 }

@@ -73,7 +73,7 @@ async def decision_outcome(request: Request, decision_id: DecisionId) -> Respons
     state = state_of(request)
     told = body.told(request.scope)
     body.media_type(told, (body.JSON,))
-    raw = await body.read(told, request.receive, state.settings.max_body_bytes)
+    raw = await body.read(told, request.receive, state.settings.max_body_bytes, state.bodies)
     sent = outcome_body(raw)
     now = state.clock()
     allowance = state.settings.clock_allowance_seconds * 1_000_000

@@ -17,7 +17,7 @@ from service import body
 from service.batch import lines
 from service.context import id_of, route_template
 from service.direct import Reply
-from service.problems import OVERLOADED, Problem, invalid_field
+from service.problems import Problem, invalid_field
 from service.state import State, count_failure
 from service.store.histories import Outcome
 from service.validation import FIELD_NAMES, batch_items, check_count, customer_event, parse
@@ -25,7 +25,6 @@ from service.validation import FIELD_NAMES, batch_items, check_count, customer_e
 AT_ONCE = 2000
 """Events of one transaction: other writers and readers wait for no longer than these take."""
 
-RETRY_SECONDS = "1"
 UNKNOWN_KIND = "unknown"
 REFUSED = "refused"
 
@@ -50,15 +49,8 @@ async def ingest(state: State, scope: Scope, receive: Receive) -> Reply:
     """
     headers = body.told(scope)
     media_type = body.media_type(headers, (body.JSON, body.NDJSON))
-    raw = await body.read(headers, receive, state.settings.max_ingest_body_bytes)
-    if state.ingesting.locked():
-        state.metrics.requests_shed["events"].inc()
-        raise Problem(
-            OVERLOADED,
-            "More bodies of events wait to be written than may; send the same again later.",
-            headers={"Retry-After": RETRY_SECONDS},
-        )
-    async with state.ingesting:
+    raw = await body.read(headers, receive, state.settings.max_ingest_body_bytes, state.bodies)
+    with state.rooms.events:
         taken = Ingestion(state, scope)
         answer = taken.of_lines if media_type == body.NDJSON else taken.of_document
         content = await asyncio.get_running_loop().run_in_executor(state.writer, answer, raw)

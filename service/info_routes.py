@@ -12,6 +12,7 @@ from churn.policy.catalogue import catalogue
 from churn.schema import LOOP
 from churn.words import Language
 from service import contract
+from service.problems import DRAINING, Problem
 from service.responses import ActionCatalogue, Live, Model, Ready, ReasonCatalogue
 from service.state import state_of
 from service.store.errors import StoreTooNew, StoreUnavailable
@@ -96,8 +97,10 @@ async def live() -> Response:
     tags=["operations"],
 )
 async def ready(request: Request) -> Response:
-    """200 only when a verified model is loaded."""
+    """200 only when a verified model is loaded, and the service is not about to end."""
     state = state_of(request)
+    if state.drain.has_begun:
+        raise Problem(DRAINING, "The service is about to end; send requests to another replica.")
     version = state.loaded().version
     store = "ready" if state.store.available else "unavailable"
     return _json({"status": "ready", "model_version": version, "store": store})

@@ -113,24 +113,24 @@ async def submit_job(request: Request) -> Response:
     results_format = asked.results or input_format
     _check_installed({input_format, results_format})
     loaded = state.loaded()
-    job, is_new = await submit(
-        state.jobs,
-        Submission(
-            told,
-            request.receive,
-            Asked(
-                input_format=input_format,
-                results_format=results_format,
-                as_of=asked.as_of,
-                max_reasons=asked.max_reasons,
-                direction=asked.direction,
-                language=asked.language,
-            ),
-            key,
-            loaded,
-            state.settings.max_job_bytes,
+    submission = Submission(
+        told,
+        request.receive,
+        Asked(
+            input_format=input_format,
+            results_format=results_format,
+            as_of=asked.as_of,
+            max_reasons=asked.max_reasons,
+            direction=asked.direction,
+            language=asked.language,
         ),
+        key,
+        loaded,
+        state.settings.max_job_bytes,
     )
+    state.deadlines.lift()
+    with state.rooms.uploads:
+        job, is_new = await submit(state.jobs, submission)
     return _answer(answers.document(job), 202 if is_new else 200, Location=answers.place(job))
 
 
@@ -232,6 +232,7 @@ async def delete_job(request: Request, job_id: JobId) -> Response:
 
 
 async def _results(request: Request, job_id: str) -> Response:
+    state_of(request).deadlines.lift()
     found = await _find(request, job_id)
     desk = _desk(request)
     if found.state != "done":

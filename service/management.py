@@ -10,6 +10,7 @@ import random
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,12 +22,16 @@ from churn.lost import BY, lost_by
 from churn.retention import DEFINITIONS, Period, Tally, figures, is_lost, tally
 from churn.scoring import Scorer
 from service import instants
+from service.metrics import Metrics
 from service.models import Loaded
+from service.problems import overloaded
 from service.store.database import Database
 from service.store.exporting import Exporting
 
 KEPT_SECONDS = 900.0
 MOST_KEPT = 16
+MOST_MADE = 4
+"""Periods whose figures are being made or wait for that."""
 MOST_LOST = 5_000
 """So many of the lost are asked about: their shares are then off by 1.4 points at most, in 95% of
 cases."""
@@ -56,38 +61,64 @@ class Management:
         The store.
     clock : callable
         The present, microseconds since 1970-01-01 UTC.
+    metrics : Metrics
+        Told of who is sent away.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+    def __init__(self, database: Database, clock: Callable[[], int], metrics: Metrics) -> None:
         self._database = database
+        self._metrics = metrics
         self._clock = clock
         self._one = asyncio.Lock()
+        self._making: dict[Asked, asyncio.Task[dict[str, Any]]] = {}
         self._kept: OrderedDict[Asked, tuple[int, dict[str, Any]]] = OrderedDict()
 
     async def figures(self, period: Period, loaded: Loaded) -> dict[str, Any]:
         """The figures of a period, at most `KEPT_SECONDS` old.
 
+        They are made to their end although nobody waits any more, for whoever asks again.
+
         Raises
         ------
+        Problem
+            The figures of too many periods are being made.
         StoreUnavailable, StoreTooNew
             They cannot be known now.
         """
         asked = Asked(period, loaded.version)
-        async with self._one:
-            known = self._kept.get(asked)
-            if known is not None and self._clock() - known[0] < KEPT_SECONDS * 1e6:
-                return known[1]
-            at = self._clock()
-            told = await asyncio.to_thread(_told, self._database, period, loaded, at)
-            self._kept[asked] = at, told
-            self._kept.move_to_end(asked)
-            while len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
-            return told
+        known = self._kept.get(asked)
+        if known is not None and self._clock() - known[0] < KEPT_SECONDS * 1e6:
+            return known[1]
+        making = self._making.get(asked)
+        if making is None:
+            if len(self._making) >= MOST_MADE:
+                self._metrics.requests_shed["retention"].inc()
+                raise overloaded("The figures of other periods are being made; ask again later.")
+            making = self._making[asked] = asyncio.create_task(self._make(asked, loaded))
+            making.add_done_callback(partial(self._made, asked))
+        return await asyncio.shield(making)
 
     def forget(self) -> None:
         """Count anew from now on."""
         self._kept.clear()
+        self._making.clear()
+
+    async def _make(self, asked: Asked, loaded: Loaded) -> dict[str, Any]:
+        async with self._one:
+            at = self._clock()
+            told = await asyncio.to_thread(_told, self._database, asked.period, loaded, at)
+        if self._making.get(asked) is asyncio.current_task():  # nothing was to be forgotten since
+            self._kept[asked] = at, told
+            self._kept.move_to_end(asked)
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+        return told
+
+    def _made(self, asked: Asked, task: "asyncio.Task[dict[str, Any]]") -> None:
+        if self._making.get(asked) is task:
+            del self._making[asked]
+        if not task.cancelled():
+            task.exception()  # whoever waits is told; if nobody does, it is of no interest
 
 
 def _told(database: Database, period: Period, loaded: Loaded, at: int) -> dict[str, Any]:

@@ -89,6 +89,9 @@ class Metrics:
             "events_ingested", "Events sent to be kept.", "kind", "outcome"
         )
         self.requests_shed = counter("requests_shed", "Requests refused for the load.", "reason")
+        self.connections_refused = counter(
+            "connections_refused", "Connections ended for what came on them.", "reason"
+        )
         self.feature_missing = counter(
             "feature_missing", "Scored customers without the feature.", "feature"
         )

@@ -54,8 +54,12 @@ async def plan(state: State, scope: Scope, receive: Receive) -> Reply:
         )
     headers = body.told(scope)
     body.media_type(headers, (body.JSON,))
-    raw = await body.read(headers, receive, state.settings.max_batch_body_bytes)
-    planning = Planning(state, scope, state.loaded())
+    raw = await body.read(headers, receive, state.settings.max_batch_body_bytes, state.bodies)
+    with state.rooms.lists:
+        return await _planned(state, Planning(state, scope, state.loaded()), raw)
+
+
+async def _planned(state: State, planning: "Planning", raw: bytes) -> Reply:
     loop = asyncio.get_running_loop()
     by_id = await loop.run_in_executor(state.worker, planning.take, raw)
     found: Mapping[str, History] = {}

@@ -35,6 +35,7 @@ class Kind(NamedTuple):
         return TYPE_ROOT + self.slug
 
 
+MALFORMED_REQUEST = Kind("malformed-request", 400, "The request is not acceptable HTTP")
 MALFORMED_JSON = Kind("malformed-json", 400, "The body is not acceptable JSON")
 MALFORMED_ARROW = Kind("malformed-arrow", 400, "The body is not an acceptable Arrow stream")
 NOT_FOUND = Kind("not-found", 404, "There is nothing at this path")
@@ -46,16 +47,20 @@ JOB_HAS_ENDED = Kind("job-has-ended", 409, "The job has ended")
 KEY_IN_FLIGHT = Kind("key-in-flight", 409, "A request with this key is being received")
 NO_RESULTS = Kind("no-results", 409, "The job has no results")
 RESULTS_EXPIRED = Kind("results-expired", 410, "The results have been removed")
+REQUEST_TIMEOUT = Kind("request-timeout", 408, "The request took too long to arrive")
 TOO_LARGE = Kind("too-large", 413, "The request is too large")
 UNSUPPORTED_MEDIA_TYPE = Kind("unsupported-media-type", 415, "The body is in another format")
 RANGE_NOT_SATISFIABLE = Kind("range-not-satisfiable", 416, "The range lies beyond the end")
 INVALID_FIELD = Kind("invalid-field", 422, "A field is wrong")
 HISTORY_UNAVAILABLE = Kind("history-unavailable", 422, "There is nothing to score from")
 OVERLOADED = Kind("overloaded", 429, "Too much is waiting already")
+HEADERS_TOO_LARGE = Kind("headers-too-large", 431, "The request's headers are too large")
 IDEMPOTENCY_CONFLICT = Kind("idempotency-conflict", 422, "The key was used for another request")
 INTERNAL_ERROR = Kind("internal-error", 500, "The service failed")
 MODEL_UNAVAILABLE = Kind("model-unavailable", 503, "No model is loaded")
+DRAINING = Kind("draining", 503, "The service is about to end")
 STORE_UNAVAILABLE = Kind("store-unavailable", 503, "The store cannot be used now")
+DEADLINE = Kind("deadline", 504, "The answer took too long")
 STORAGE_FULL = Kind("storage-full", 507, "The server has no room for the list")
 STALE_HISTORY = Kind("stale-history", 503, "What is stored is too old to be scored")
 
@@ -80,10 +85,18 @@ KINDS: tuple[Kind, ...] = (
     IDEMPOTENCY_CONFLICT,
     INTERNAL_ERROR,
     MODEL_UNAVAILABLE,
+    DRAINING,
     STORE_UNAVAILABLE,
     STALE_HISTORY,
+    DEADLINE,
     STORAGE_FULL,
 )
+
+CONNECTION_KINDS: tuple[Kind, ...] = (MALFORMED_REQUEST, REQUEST_TIMEOUT, HEADERS_TOO_LARGE)
+"""What is answered before a request has reached its endpoint; the connection is closed then."""
+
+RETRY_SECONDS = "1"
+"""When to come again where too much was waiting."""
 
 
 class FieldError(NamedTuple):
@@ -158,6 +171,26 @@ class Problem(Exception):
 def invalid_field(detail: str, pointer: str, code: str) -> Problem:
     """Make a problem with one field."""
     return Problem(INVALID_FIELD, detail, (FieldError(pointer, code),))
+
+
+def overloaded(detail: str) -> Problem:
+    """Make the answer to a request that comes while too much is waiting."""
+    return Problem(OVERLOADED, detail, headers={"Retry-After": RETRY_SECONDS})
+
+
+def given_up(is_late: bool) -> Problem:
+    """Make the answer to a request whose work was ended: it took too long, or the service ends."""
+    if is_late:
+        return Problem(
+            DEADLINE,
+            "The answer took longer than KEEPWELL_REQUEST_SECONDS. Whether something was stored is "
+            "not known: sending the same again is harmless.",
+        )
+    return Problem(
+        DRAINING,
+        "The service ends before the answer is there; send the same to another replica.",
+        headers={"Retry-After": RETRY_SECONDS},
+    )
 
 
 def internal_error(request_id: str) -> Problem:

@@ -3,11 +3,13 @@
 import errno
 import ipaddress
 import logging
+import resource
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -15,10 +17,16 @@ import uvicorn
 from churn.errors import ConfigError, KeepwellError
 from service import logs
 from service.app import create_app
+from service.connections import Connection
+from service.ending import SIGNALS, Server
 from service.memory import settle
 from service.settings import Settings, unknown_variables
 from service.store.database import Database
 from service.store.errors import StoreTooNew, StoreUnavailable, WrongErasureKey
+from service.traffic import Traffic
+
+SPARE_FILES = 200
+"""Files that the service has open beside its connections, at most."""
 
 SWITCH_SECONDS = 0.0002
 """How soon the event loop gets the interpreter back from the thread of long work; 5 ms by default,
@@ -46,27 +54,47 @@ def run(settings: Settings) -> None:
     check_exposure(settings, str(address[0]))
     sys.setswitchinterval(SWITCH_SECONDS)
     app = create_app(settings)
-    app.state.keepwell.models.after_swap = settle
-    _check_key(app.state.keepwell.store)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http="httptools",
-            loop="auto",
-            lifespan="on",
-            access_log=False,
-            proxy_headers=False,  # nothing here asks who called
-            server_header=False,
-            log_config=None,
-            timeout_graceful_shutdown=settings.shutdown_seconds,
-        )
+    state = app.state.keepwell
+    state.models.after_swap = settle
+    _check_key(state.store)
+    paths = {getattr(route, "path", "{") for route in app.routes}
+    traffic = Traffic(app, settings, state.metrics, {path for path in paths if "{" not in path})
+    http: Any = partial(Connection, traffic)
+    config = uvicorn.Config(
+        app,
+        http=http,
+        ws="none",
+        loop="auto",
+        lifespan="on",
+        access_log=False,
+        proxy_headers=False,  # nothing here asks who called
+        server_header=False,
+        log_config=None,
     )
+    server = Server(config, traffic, settings, state.drain)
+    _allow_files(settings.max_connections + SPARE_FILES)
     with _listen(settings, family, address) as listener, _signals_end(server):
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if family == socket.AF_INET6 else host
         _log.info("listening", extra={"fields": {"url": f"http://{shown}:{port}"}})
         server.run(sockets=[listener])
         _log.info("stopped")
+
+
+def _allow_files(wanted: int) -> None:
+    """Let the process have so many files open, connections among them, if the system permits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
+    if granted < wanted:
+        _log.warning(
+            "the system lets this process have %d files open, fewer than %d: raise the limit "
+            "(ulimit -n), or lower KEEPWELL_MAX_CONNECTIONS",
+            granted,
+            wanted,
+        )
 
 
 def _check_key(store: Database) -> None:
@@ -139,16 +167,11 @@ def _listen(
 
 
 @contextmanager
-def _signals_end(server: uvicorn.Server) -> Iterator[None]:
-    """Let `run` return after a signal, which uvicorn raises once more when it has shut down."""
-
-    def end(*_: object) -> None:
-        server.should_exit = True
-
-    handled = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, end) for number in handled]
+def _signals_end(server: Server) -> Iterator[None]:
+    """Let signals end the service also before uvicorn listens to them, and after."""
+    before = [signal.signal(number, server.handle_exit) for number in SIGNALS]
     try:
         yield
     finally:
-        for number, handler in zip(handled, before, strict=True):
+        for number, handler in zip(SIGNALS, before, strict=True):
             signal.signal(number, handler)

@@ -123,6 +123,45 @@ class Settings(BaseSettings):
     max_stored_events: int = Field(
         default=100_000, ge=1, le=10_000_000, description="Most stored events of one customer."
     )
+    max_connections: int = Field(
+        default=1000,
+        ge=10,
+        le=100_000,
+        description="Most connections; the one that was idle for longest makes room for another.",
+    )
+    max_waiting: int = Field(
+        default=256,
+        ge=1,
+        le=100_000,
+        description="Requests that may wait to be begun in a burst; a sixteenth of them while it "
+        "is too much.",
+    )
+    max_lists_waiting: int = Field(
+        default=8, ge=1, le=1000, description="Lists, plans and large histories that may wait."
+    )
+    max_uploads: int = Field(
+        default=8, ge=1, le=1000, description="Lists of jobs that may arrive at the same time."
+    )
+    max_bodies_bytes: int = Field(
+        default=128 << 20,
+        ge=1 << 20,
+        description="Bytes of all the bodies that are arriving in parts, at most.",
+    )
+    request_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=86_400,
+        description="How long an answer may take; not where a job's list or results are carried.",
+    )
+    receive_seconds: float = Field(
+        default=8.0,
+        gt=0,
+        le=3600,
+        description="How long a request may take to arrive, and a second more for every 256 KiB.",
+    )
+    keep_alive_seconds: float = Field(
+        default=75.0, gt=0, le=86_400, description="How long a connection may be idle."
+    )
     clock_allowance_seconds: int = Field(
         default=300, ge=0, le=86_400, description="How far in the future an event may lie."
     )
@@ -163,8 +202,14 @@ class Settings(BaseSettings):
         le=3600,
         description="Silence after which another process takes over a job.",
     )
+    drain_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        le=3600,
+        description="How long the service goes on after SIGTERM although it is not ready.",
+    )
     shutdown_seconds: int = Field(
-        default=30, ge=1, le=3600, description="How long open requests may finish after SIGTERM."
+        default=28, ge=1, le=7200, description="When it ends at the latest after a signal."
     )
     log_level: str = Field(
         default="INFO",

@@ -45,7 +45,7 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
     """
     headers = body.told(scope)
     body.media_type(headers, (body.JSON,))
-    raw = await body.read(headers, receive, state.settings.max_body_bytes)
+    raw = await body.read(headers, receive, state.settings.max_body_bytes, state.bodies)
     loaded = state.loaded()
     scoring = Scoring(
         loaded, state.metrics, now=state.clock(), request_id=id_of(scope), mode=MODE_SINGLE
@@ -118,5 +118,6 @@ def _scored(scoring: Scoring, row: CustomerRow) -> _Scored:
 async def _where_it_fits(state: State, size: int, work: Callable[[], T]) -> T:
     """Do work on so many bytes: what is short at once, what is long beside the loop."""
     if size > LARGE_BODY:
-        return await asyncio.get_running_loop().run_in_executor(state.worker, work)
+        with state.rooms.lists:
+            return await asyncio.get_running_loop().run_in_executor(state.worker, work)
     return work()

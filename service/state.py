@@ -1,6 +1,5 @@
 """What the endpoints of one app share."""
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,12 +7,16 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
+from service.body import Arriving
 from service.contacts import Deliveries
+from service.deadlines import Deadlines
+from service.drain import Drain
 from service.freshness import Freshness
 from service.management import Management
 from service.metrics import Metrics
 from service.models import Loaded, ModelHolder
 from service.problems import MODEL_UNAVAILABLE, Problem
+from service.rooms import Rooms
 from service.settings import Settings
 from service.store.database import Database
 from service.store.decisions import Decisions
@@ -34,8 +37,8 @@ class State:
     """One app's settings, metrics, model, clock, store and jobs, and the threads of long work.
 
     One thread scores (`worker`): more of them would only take turns at the interpreter, and make
-    the event loop wait for each. One writes (`writer`), as the store has one writer at a time;
-    `ingesting` bounds how many bodies wait for it. One erases people (`clearing`).
+    the event loop wait for each. One writes (`writer`), as the store has one writer at a time. One
+    erases people (`clearing`). `rooms` bound how many wait for them.
     """
 
     settings: Settings
@@ -48,7 +51,9 @@ class State:
     writer: ThreadPoolExecutor
     eraser: "Eraser"
     clearing: ThreadPoolExecutor
-    ingesting: asyncio.Semaphore
+    rooms: Rooms
+    bodies: Arriving
+    deadlines: Deadlines
     reading: Reading
     scores: Scores
     recorder: Recorder
@@ -58,6 +63,7 @@ class State:
     freshness: Freshness
     management: Management
     jobs: "Desk"
+    drain: Drain
 
     def loaded(self) -> Loaded:
         """Return the model that serves now.

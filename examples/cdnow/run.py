@@ -152,8 +152,10 @@ def remember(env: dict[str, str]) -> int:
 def serve(host: str, port: int, env: dict[str, str]) -> int:
     """Serve until told to end."""
     command = [KEEPWELL, "serve", "--host", host, "--port", str(port)]
-    # A log line per probe would bury the answer; KEEPWELL_ACCESS_LOG=1 brings them back.
-    with child(command, {"KEEPWELL_ACCESS_LOG": "0", **env}) as server:
+    # A log line per probe would bury the answer; KEEPWELL_ACCESS_LOG=1 brings them back. Nobody
+    # else sends requests here who would have to hear of the end first.
+    ours = {"KEEPWELL_ACCESS_LOG": "0", "KEEPWELL_DRAIN_SECONDS": "0"}
+    with child(command, {**ours, **env}) as server:
         if not wait_until_ready(server, host, port):
             server.terminate()
             server.wait()

@@ -27,6 +27,7 @@ class AppClient:
     def __init__(self, app: FastAPI) -> None:
         self.app = app
         self._store = app.state.keepwell.store
+        self._deadlines = app.state.keepwell.deadlines
         self._reading = app.state.keepwell.reading
         self._runner = asyncio.Runner()
 
@@ -35,6 +36,7 @@ class AppClient:
             transport=httpx.ASGITransport(app=self.app, raise_app_exceptions=False),
             base_url="http://keepwell.test",
         )
+        self._watch = self._runner.run(self._watching())
         return self
 
     def __exit__(
@@ -47,6 +49,9 @@ class AppClient:
         self._runner.close()
         self._reading.close()
         self._store.close()
+
+    async def _watching(self) -> "asyncio.Task[None]":
+        return asyncio.create_task(self._deadlines.watch())
 
     def refresh(self) -> None:
         """Do what the polls do every two seconds."""

@@ -3,11 +3,11 @@
 ``python -m tests.contract.exchanges`` writes `openapi/fixtures/` anew.
 """
 
-import asyncio
 import json
 import logging
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -199,6 +199,8 @@ EXCHANGES: dict[str, Exchange] = {
     "problem_storage_full": Exchange("POST", "/v1/jobs", LIST, _NDJSON, service="full"),
     "problem_stale_history": _score(EXAMPLE_ID | {"as_of": NOW_LAPSED}, service="stale"),
     "problem_internal_error": _score(EXAMPLE_EVENTS, service="broken"),
+    "problem_draining": Exchange("GET", "/health/ready", service="ending"),
+    "problem_deadline": Exchange("POST", "/v1/score/batch", [EXAMPLE_EVENTS], service="late"),
     "problem_model_unavailable": _score(EXAMPLE_EVENTS, service="empty"),
     "problem_not_ready": Exchange("GET", "/health/ready", service="empty"),
 }  # fmt: skip
@@ -260,6 +262,8 @@ def services(published: Path) -> Iterator[dict[str, AppClient]]:
             "broken": stack.enter_context(build(loaded, load=_load_broken)),
             "busy": stack.enter_context(build(settings(published, max_ingest_waiting=1))),
             "empty": stack.enter_context(build(settings(published / "nothing"))),
+            "ending": stack.enter_context(build(loaded)),
+            "late": stack.enter_context(build(settings(published, request_seconds=0.1))),
             "full": stack.enter_context(build(loaded)),
             "away": stack.enter_context(build(settings(published, store_url=AWAY))),
         }
@@ -269,7 +273,11 @@ def services(published: Path) -> Iterator[dict[str, AppClient]]:
         for as_of in ("2026-10-20T00:00:00Z", EXAMPLE_ID["as_of"]):
             score = EXAMPLE_ID | {"as_of": as_of, "record": True}
             assert clients["stored"].post("/score", score).status_code == 200
-        asyncio.run(clients["busy"].app.state.keepwell.ingesting.acquire())
+        stack.enter_context(clients["busy"].app.state.keepwell.rooms.events)
+        clients["ending"].app.state.keepwell.drain.has_begun = True
+        free = threading.Event()
+        clients["late"].app.state.keepwell.worker.submit(free.wait)
+        stack.callback(free.set)
         plant(clients["loaded"])
         fill_the_disk(clients["full"])
         yield clients

@@ -149,7 +149,9 @@ def test_the_contract_names_no_address_to_load_anything_from() -> None:
     assert "https://" not in document()
 
 
-@pytest.mark.parametrize("kind", problems.KINDS, ids=lambda kind: kind.slug)
+@pytest.mark.parametrize(
+    "kind", problems.KINDS + problems.CONNECTION_KINDS, ids=lambda kind: kind.slug
+)
 def test_every_kind_of_problem_is_described(kind: problems.Kind) -> None:
     page = API_PAGE.read_text(encoding="utf-8")
     assert re.search(rf"^### `{re.escape(kind.type)}` \({kind.status}\)$", page, re.MULTILINE)

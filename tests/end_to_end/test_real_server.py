@@ -76,16 +76,17 @@ def waiting() -> Iterator[None]:
 
 
 @contextmanager
-def serving(models_dir: Path, log: Path, **settings: str) -> Iterator[Server]:
+def serving(models_dir: Path, log: Path, code: str = SERVE, **settings: str) -> Iterator[Server]:
     environment = os.environ | {
         "KEEPWELL_MODELS_DIR": str(models_dir),
         "KEEPWELL_PORT": "0",
         "KEEPWELL_MODELS_POLL_SECONDS": "0.1",
+        "KEEPWELL_DRAIN_SECONDS": "0",
         **settings,
     }
     with log.open("w") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", SERVE],
+            [sys.executable, "-W", "error", "-c", code],
             cwd=ROOT,
             env=environment,
             stderr=stream,

@@ -1,0 +1,142 @@
+"""How much the service takes on: what it answers "later" at once, so that the rest is quick.
+
+One event loop scores one request after the other, so whoever is read waits for all who were read
+before. How many that may be depends on whether it is a burst or lasts: a burst is taken and worked
+off; once it was too much, few may wait until nobody has been refused for a while (ADR 24).
+"""
+
+import heapq
+from collections.abc import Awaitable, Collection
+from typing import Protocol
+
+import orjson
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.metrics import METHODS, UNMATCHED, Metrics
+from service.problems import MEDIA_TYPE, RETRY_SECONDS, overloaded
+from service.settings import Settings
+
+SWEEP_SECONDS = 0.5
+"""How often connections are looked at, and how long an overload is taken to last at least."""
+
+UNDER_LOAD = 16
+"""The sixteenth part of those who may wait in a burst may wait while it is too much."""
+
+_PROBES = (b"/health/", b"/metrics")
+_ID = "REQUEST-ID"
+
+
+class Looked(Protocol):
+    """A connection, as those see it who look after all of them."""
+
+    since: float
+    """When the state began that it is in."""
+
+    def look(self, now: float) -> None:
+        """End it if it takes too long."""
+
+    def is_spare(self) -> bool:
+        """Whether nobody waits for an answer of ours on it."""
+
+    def give_up(self) -> None:
+        """End it for others' sake."""
+
+
+class Traffic:
+    """What the connections of one server share.
+
+    Parameters
+    ----------
+    app : ASGI application
+        What answers.
+    settings : Settings
+        Say how much may be.
+    metrics : Metrics
+        Told of what is refused.
+    paths : collection of str, optional
+        Those without parameters, as declared: the routes by which refusals are counted.
+
+    Attributes
+    ----------
+    waiting : int
+        Requests that are read and not begun.
+    draining : bool
+        Whether connections end with the answer at hand.
+    linger_seconds : float
+        How long a connection that is idle stays open when the service stops to listen.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, metrics: Metrics, paths: Collection[str] = ()
+    ) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self.waiting = 0
+        self.draining = False
+        self.linger_seconds = 1.0
+        self._app = app
+        self._routes = {path.encode(): path for path in paths}
+        self._few = max(1, settings.max_waiting // UNDER_LOAD)
+        self._allowed = settings.max_waiting
+        self._has_refused = False
+        self._rendered: dict[tuple[str, str], list[bytes]] = {}
+
+    def begin(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer a request that was among those waiting."""
+        self.waiting -= 1
+        return self._app(scope, receive, send)
+
+    def refusal(self, url: bytes, connections: int) -> str | None:
+        """Why a request is not taken on; None if it is. Probes and scrapes always are."""
+        is_too_much = self.waiting >= self._allowed
+        if not is_too_much and connections <= self.settings.max_connections:
+            return None
+        if url.startswith(_PROBES):
+            return None
+        if not is_too_much:
+            return "connections"
+        self._allowed = self._few
+        self._has_refused = True
+        return "waiting"
+
+    def refused(self, reason: str, method: str, url: bytes, identity: str) -> tuple[bytes, bytes]:
+        """Count a request that is not taken on; return the head's lines and the body."""
+        route = self._routes.get(url.partition(b"?")[0], UNMATCHED)
+        self.metrics.requests_shed[reason].inc()
+        self.metrics.http_requests[route, method if method in METHODS else "other", "429"].inc()
+        rendered = self._rendered.get((reason, route))
+        if rendered is None:
+            problem = overloaded(_WHY[reason])
+            rendered = orjson.dumps(problem.document(instance=route, request_id=_ID)).split(
+                _ID.encode()
+            )
+            self._rendered[reason, route] = rendered
+        body = identity.encode().join(rendered)
+        return lines(body, identity) + b"retry-after: %b\r\n" % RETRY_SECONDS.encode(), body
+
+    def sweep(self, connections: Collection[Looked], now: float) -> None:
+        """Look at every connection, and whether an overload is over."""
+        if not self._has_refused:
+            self._allowed = self.settings.max_waiting
+        self._has_refused = False
+        for connection in list(connections):
+            connection.look(now)
+
+    def make_room(self, connections: Collection[Looked], new: Looked) -> None:
+        """End those connections that have been idle, or at sending, for longest: a twentieth."""
+        spare = [one for one in connections if one is not new and one.is_spare()]
+        for one in heapq.nsmallest(1 + len(spare) // 20, spare, key=lambda one: one.since):
+            one.give_up()
+
+
+_WHY = {
+    "waiting": "More requests wait to be answered than may; send the same again later.",
+    "connections": "More connections are open than may be; send the same again later.",
+}
+
+
+def lines(body: bytes, identity: str) -> bytes:
+    """The lines of a problem's head, without the first and the empty last one."""
+    return (
+        b"content-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\ncache-control: no-store\r\n"
+    ) % (MEDIA_TYPE.encode(), len(body), identity.encode())
