@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from churn.bounds import is_sane
 from churn.compiled import Floats, compiled
 from churn.errors import BundleCorrupt
 
@@ -24,7 +25,7 @@ class Calibration:
     Raises
     ------
     BundleCorrupt
-        The method is unknown, a number is not finite or the map falls.
+        The method is unknown, a number is none or the map falls.
 
     References
     ----------
@@ -46,13 +47,8 @@ class Calibration:
             and isinstance(self.margins, tuple)
             and isinstance(self.log_odds, tuple)
             and all(
-                isinstance(number, float) and math.isfinite(number)
-                for number in (
-                    self.above,
-                    self.below,
-                    self.intercept,
-                    *self.margins,
-                    *self.log_odds,
+                map(
+                    is_sane, (self.above, self.below, self.intercept, *self.margins, *self.log_odds)
                 )
             )
             and min(self.above, self.below) >= 0.0

@@ -61,6 +61,8 @@ class Column:
     ------
     ValueError
         It contradicts itself.
+    TypeError
+        An attribute is not of its type.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Column:
     _is_code: Floats = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        self._check_types()
         if not _NAME.fullmatch(self.name) or not _NAME.fullmatch(self.family):
             raise ValueError(f"{self.name!r} or its family is no name")
         if self.kind not in get_args(Kind) or self.direction not in (-1, 0, 1):
@@ -95,6 +98,20 @@ class Column:
         named = zip(self.categories, self.codes, strict=True)
         object.__setattr__(self, "_code_of", {name: float(code) for name, code in named})
         object.__setattr__(self, "_is_code", np.array(codes, dtype=np.float64))
+
+    def _check_types(self) -> None:
+        # A bundle's bytes may be anybody's: nothing is compared, hashed or shown before this.
+        words = [self.label] if self.text is None else [self.label, self.text]
+        texts = (self.name, self.kind, self.family, self.unit, *self.categories)
+        if not (
+            all(isinstance(text, str) for text in texts)
+            and all(isinstance(of, dict) for of in words)
+            and all(isinstance(word, str) for of in words for word in of.values())
+            and all(isinstance(number, int) for number in (self.direction, *self.codes))
+            and isinstance(self.controllable, bool)
+            and (self.norm is None or isinstance(self.norm, float | str))
+        ):
+            raise TypeError("a column's attributes are not of their types")
 
     def encode(self, raw: Raw) -> float:
         """The number that the trees see: NaN where nothing is known, `UNSEEN` for a new category.

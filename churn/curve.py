@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from churn.bounds import MOST_DAYS, are_sane, is_sane
 from churn.compiled import Floats, Integers, compiled
 from churn.errors import BundleCorrupt
 
@@ -56,15 +57,15 @@ class RiskCurve:
         if not (
             all(isinstance(c, np.ndarray) and c.ndim == 1 for c in columns)
             and self.days.dtype == np.int64
-            and all(c.dtype == np.float64 and np.isfinite(c).all() for c in columns[1:])
+            and all(c.dtype == np.float64 and are_sane(c) for c in columns[1:])
             and len({len(c) for c in columns}) == 1
             and isinstance(self.horizon, int)
             and 0 <= self.horizon < len(self.days)
-            and self.days[0] > 0
+            and 0 < self.days[0] <= self.days[-1] <= MOST_DAYS
             and (np.diff(self.days) > 0).all()
-            and isinstance(self.low, float)
-            and isinstance(self.high, float)
-            and -math.inf < self.low <= self.high < math.inf
+            and is_sane(self.low)
+            and is_sane(self.high)
+            and self.low <= self.high
         ):
             raise BundleCorrupt("the model's risk curve is damaged; publish the bundle again")
 

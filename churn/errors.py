@@ -13,6 +13,7 @@
     └── ModelError             a model bundle cannot be used                    (exit 1)
         ├── BundleNotFound
         ├── BundleCorrupt      bytes changed, a file missing or one too many
+        ├── BundleUntrusted    not signed, or by nobody who is trusted
         └── BundleUnsupported  written by a format this version cannot read
 
 A message is one line: what is wrong, where, and what to do about it.
@@ -82,6 +83,10 @@ class BundleNotFound(ModelError):
 
 class BundleCorrupt(ModelError):
     """The bundle's files are not the ones its manifest was written for."""
+
+
+class BundleUntrusted(ModelError):
+    """None of the trusted keys signed the bundle."""
 
 
 class BundleUnsupported(ModelError):

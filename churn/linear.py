@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from churn.bounds import are_sane, is_sane
 from churn.compiled import Floats, Integers, compiled
 from churn.errors import BundleCorrupt
 
@@ -64,10 +65,9 @@ class Linear:
             and (self.column >= 0).all()
             and all(array.dtype == np.float64 for array in tables)
             and all(array.shape == (len(self.column),) for array in (self.column, *tables))
-            and all(np.isfinite(array).all() for array in tables)
+            and all(are_sane(array) for array in tables)
             and (self.scale > 0).all()
-            and isinstance(self.intercept, float)
-            and math.isfinite(self.intercept)
+            and is_sane(self.intercept)
             and isinstance(self.share, float)
             and 0.0 < self.share < 1.0
         ):

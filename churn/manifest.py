@@ -1,14 +1,18 @@
 """What a bundle says of itself: `manifest.json`, typed."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from churn.bounds import MOST_DAYS
 from churn.columns import Kind
 from churn.events import Feed
 
 FORMAT_VERSION: Literal[2] = 2
+VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
+"""A model version: a folder's name that leads nowhere else."""
 
 
 class _Strict(BaseModel):
@@ -134,15 +138,15 @@ class Manifest(_Strict):
     """
 
     format_version: Literal[2] = FORMAT_VERSION
-    model_version: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$")
+    model_version: str = Field(pattern=f"^{VERSION.pattern}$")
     created_at: Annotated[str, AfterValidator(_instant)]
     files: dict[str, FileEntry]
     features: list[FeatureEntry]
     feeds: list[Feed]
-    horizon_days: int = Field(ge=1)
-    lead_time_days: int = Field(ge=0)
-    inactivity_days: int = Field(ge=1)
-    observation_window_days: int = Field(ge=1)
+    horizon_days: int = Field(ge=1, le=MOST_DAYS)
+    lead_time_days: int = Field(ge=0, le=MOST_DAYS)
+    inactivity_days: int = Field(ge=1, le=MOST_DAYS)
+    observation_window_days: int = Field(ge=1, le=MOST_DAYS)
     minimum_features: int = Field(ge=1)
     thresholds: Thresholds
     currency: str

@@ -1,18 +1,16 @@
-"""The parts that score, as bytes and back: `model.joblib`, and the rows of `golden.json`.
-
-`model.joblib` holds built-ins and plain arrays only. The golden rows tell at every load whether
-the model still gives here what it gave where it was trained.
-"""
+"""The parts that score, as bytes and back: `model.joblib`, built-ins and plain arrays only."""
 
 import io
-import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
 
 from churn import plain_pickle
+from churn.bounds import are_sane
 from churn.calibration import Calibration
 from churn.compiled import Floats
 from churn.curve import RiskCurve
@@ -26,7 +24,6 @@ from churn.trees import FlatTrees
 from churn.value import CustomerValue
 
 MOST_USUAL = 20_000
-GOLDEN_TOLERANCE = 1e-9  # libm may round a logarithm differently on another machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,85 +149,48 @@ def model_bytes(model: Model) -> bytes:
     return buffer.getvalue()
 
 
-def golden_bytes(model: Model, X: Floats) -> bytes:
-    """The content of `golden.json`: rows of input columns (n, n_inputs) and what they must give."""
-    margin, contributions = model.explain(model.columns(X))
-    p = model.calibration.apply(margin)
-    value = _values(model, X)
-    rows = [
-        {
-            "features": [None if np.isnan(number) else float(number) for number in row],
-            "probability": float(probability),
-            "curve": [float(number) for number in curve],
-            "contributions": [float(number) for number in contribution],
-            "value": None if np.isnan(worth) else float(worth),
-        }
-        for row, probability, curve, contribution, worth in zip(
-            X, p, model.curve.probabilities(margin, p), contributions, value, strict=True
-        )
-    ]
-    return json.dumps({"columns": list(model.schema.names), "rows": rows}).encode()
-
-
-def parse_model(file: Path, content: bytes) -> Model:
+def parse_model(
+    file: Path, content: bytes, passed: Callable[[str], None] = lambda check: None
+) -> Model:
     """What `model_bytes` wrote; `file` is where it lay, for the messages.
+
+    Parameters
+    ----------
+    file : Path
+        Where it lay, for the messages.
+    content : bytes
+        Its bytes.
+    passed : callable, optional
+        Told of each check that came out well: "contents", "columns", "trees", "parts".
 
     Raises
     ------
     BundleCorrupt
         It is no model.
     BundleUnsupported
-        A model of other features or reason families.
+        A model of other features or reason families, or one that is too large.
     """
     try:
         parts = plain_pickle.read(content)
+        passed("contents")
         schema = Schema.from_dict(parts["schema"])
         if parts["columns"] != list(schema.model_columns):
             raise BundleUnsupported(
-                f"{file}: the model was trained on other features than this version computes; "
+                "the model was trained on other features than this version computes; "
                 "train again with this version"
             )
+        passed("columns")
         trees = FlatTrees(**parts["trees"])
         families = (list(schema.model_families), len(schema.families))
         if (trees.families.tolist(), trees.n_families) != families:
-            raise BundleUnsupported(f"{file}: the model has other reason families; train again")
-        population = None if parts["population"] is None else Population(**parts["population"])
-        ranked = None if population is None else tuple(population.ranked.tolist())
-        if ranked != (schema.ranked if schema.loop else None):
-            raise BundleCorrupt("the model's population is not that of its columns")
-        linear = parts.get("linear")  # older bundles have none
-        linear = None if linear is None else Linear(**linear)
-        if linear is not None and linear.column.max(initial=0) >= len(schema.model_columns):
-            raise BundleCorrupt("the model's linear part reads columns that it does not have")
-        usual = parts.get("usual")  # older bundles count from the average training row
-        if usual is not None and not (
-            isinstance(usual, np.ndarray)
-            and usual.dtype == np.float64
-            and usual.shape == (len(schema.families),)
-            and np.isfinite(usual).all()
-        ):
-            raise BundleCorrupt("the model's usual contributions are damaged")
-        value = parts.get("value")  # older bundles do not know what is at stake
-        loss = parts.get("loss")
-        if not schema.loop and (value is not None or loss is not None):
-            raise BundleCorrupt("the model's customer value reads columns that it does not have")
-        return Model(
-            lightgbm_text=str(parts["lightgbm_text"]),
-            trees=trees,
-            population=population,
-            calibration=Calibration(**parts["calibration"]),
-            curve=RiskCurve(**parts["curve"]),
-            reliability=Reliability(**parts["reliability"]),
-            schema=schema,
-            linear=linear,
-            usual=usual,
-            value=None if value is None else CustomerValue(**value),
-            loss=None if loss is None else LossRules(**loss),
-        )
-    except BundleUnsupported:
-        raise
-    except BundleCorrupt as error:
-        raise BundleCorrupt(f"{file}: {error}") from None
+            raise BundleUnsupported("the model has other reason families; train again")
+        _ = trees.program  # the tables, which may turn out to be too large
+        passed("trees")
+        model = _assembled(parts, schema, trees)
+        passed("parts")
+        return model
+    except (BundleUnsupported, BundleCorrupt) as error:
+        raise type(error)(f"{file}: {error}") from None
     except plain_pickle.NotPlain as error:
         raise BundleCorrupt(
             f"{file} holds {error}, which no bundle of Keepwell does; do not use it"
@@ -241,61 +201,40 @@ def parse_model(file: Path, content: bytes) -> Model:
         ) from error
 
 
-def check_golden(file: Path, content: bytes, model: Model) -> None:
-    """Refuse a model that does not give what `golden_bytes` wrote down.
-
-    Raises
-    ------
-    BundleCorrupt
-        Other results, or no rows to compare.
-    BundleUnsupported
-        Rows of other features.
-    """
-    try:
-        golden = json.loads(content)
-        if golden["columns"] != list(model.schema.names):
-            raise BundleUnsupported(
-                f"{file}: other features than this version computes; train again"
-            )
-        rows = golden["rows"]
-        X = np.array([row["features"] for row in rows], dtype=np.float64)
-        expected = np.array([row["probability"] for row in rows], dtype=np.float64)
-        curve = np.array([row["curve"] for row in rows], dtype=np.float64)
-        explained = np.array([row["contributions"] for row in rows], dtype=np.float64)
-        # Older bundles have none.
-        worth = np.array([row.get("value") for row in rows], dtype=np.float64)
-        if X.shape != (len(rows), len(model.schema)) or not len(rows):
-            raise ValueError
-        if explained.shape != (len(rows), len(model.schema.families)):
-            raise ValueError
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise BundleCorrupt(
-            f"{file} holds no rows to check the model with; publish the bundle again"
-        ) from None
-    margin, contributions = model.explain(model.columns(X))
-    probability = model.calibration.apply(margin)
-    off = float(
-        np.max(
-            [
-                np.abs(probability - expected).max(),
-                np.abs(model.curve.probabilities(margin, probability) - curve).max(),
-                np.abs(contributions - explained).max(),
-                _off(_values(model, X), worth).max(),
-            ]
-        )
+def _assembled(parts: dict[str, Any], schema: Schema, trees: FlatTrees) -> Model:
+    """The model of a bundle's parts, each of which checks its own numbers."""
+    if not isinstance(parts["lightgbm_text"], str):
+        raise BundleCorrupt("the model's LightGBM text is none")
+    population = None if parts["population"] is None else Population(**parts["population"])
+    ranked = None if population is None else tuple(population.ranked.tolist())
+    if ranked != (schema.ranked if schema.loop else None):
+        raise BundleCorrupt("the model's population is not that of its columns")
+    linear = parts.get("linear")  # older bundles have none
+    linear = None if linear is None else Linear(**linear)
+    if linear is not None and linear.column.max(initial=0) >= len(schema.model_columns):
+        raise BundleCorrupt("the model's linear part reads columns that it does not have")
+    usual = parts.get("usual")  # older bundles count from the average training row
+    if usual is not None and not (
+        isinstance(usual, np.ndarray)
+        and usual.dtype == np.float64
+        and usual.shape == (len(schema.families),)
+        and are_sane(usual)
+    ):
+        raise BundleCorrupt("the model's usual contributions are damaged")
+    value = parts.get("value")  # older bundles do not know what is at stake
+    loss = parts.get("loss")
+    if not schema.loop and (value is not None or loss is not None):
+        raise BundleCorrupt("the model's customer value reads columns that it does not have")
+    return Model(
+        lightgbm_text=parts["lightgbm_text"],
+        trees=trees,
+        population=population,
+        calibration=Calibration(**parts["calibration"]),
+        curve=RiskCurve(**parts["curve"]),
+        reliability=Reliability(**parts["reliability"]),
+        schema=schema,
+        linear=linear,
+        usual=usual,
+        value=None if value is None else CustomerValue(**value),
+        loss=None if loss is None else LossRules(**loss),
     )
-    if not off <= GOLDEN_TOLERANCE:
-        raise BundleCorrupt(
-            f"{file}: the model gives other results here than where it was trained "
-            f"(off by {off:.3g}); do not serve it"
-        )
-
-
-def _values(model: Model, X: Floats) -> Floats:
-    return np.full(len(X), np.nan) if model.value is None else model.value.value(X)[0]
-
-
-def _off(found: Floats, expected: Floats) -> Floats:
-    """How far amounts are from those expected, in parts of these; none where both are unknown."""
-    off = np.abs(found - expected) / (1.0 + np.abs(expected))
-    return np.where(np.isnan(found) & np.isnan(expected), 0.0, off)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from churn.bounds import MOST_DAYS, are_sane, is_sane
 from churn.compiled import Floats, Integers, compiled
 from churn.errors import BundleCorrupt
 from churn.features import FEATURES, POSITION, Family
@@ -56,15 +57,15 @@ class Population:
         if not (
             _is_table(self.gaps, 1)
             and len(self.gaps) > 0
-            and np.isfinite(self.gaps).all()
+            and are_sane(self.gaps)
             and (self.gaps > 0).all()
             and _is_table(self.quantiles, 2)
             and isinstance(self.ranked, np.ndarray)
             and self.ranked.dtype == np.int64
             and len(self.quantiles) == len(UNRANKED) + len(self.ranked)
             and self.quantiles.shape[1] > 0
-            and isinstance(self.horizon_days, float)
-            and 0 < self.horizon_days < math.inf
+            and is_sane(self.horizon_days)
+            and 0 < self.horizon_days <= MOST_DAYS
         ):
             raise BundleCorrupt("the model's population is damaged; publish the bundle again")
         object.__setattr__(self, "rhythm", Rhythm.of(self.gaps, self.horizon_days))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from churn.bounds import is_sane
 from churn.compiled import Booleans, Floats, compiled
 from churn.errors import BundleCorrupt
 
@@ -35,9 +36,7 @@ class Reliability:
 
     def __post_init__(self) -> None:
         for width in (self.one_time, self.repeat):
-            if width is not None and not (
-                isinstance(width, float) and math.isfinite(width) and width >= 0.0
-            ):
+            if width is not None and not (is_sane(width) and width >= 0.0):
                 raise BundleCorrupt("the model's reliability is damaged; publish the bundle again")
 
     def interval(self, probability: Floats, is_one_time: Booleans) -> Floats:

@@ -4,12 +4,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from churn.errors import BundleCorrupt
+from churn.bounds import are_sane
+from churn.errors import BundleCorrupt, BundleUnsupported
 from churn.tree_dump import COLUMNS, ONE_OF, UP_TO
 
 if TYPE_CHECKING:
     from churn.trees import FlatTrees
 
+MOST_LEAVES = 200_000
+"""Twenty times those of the largest model that is meant to serve: 300 trees of 31 leaves."""
+MOST_DEPTH = 100
+"""Decisions on the longest path; paths are divided by a function that calls itself."""
 _TYPES = {
     "families": np.int64,
     "node_start": np.int64,
@@ -27,15 +32,23 @@ def check(trees: "FlatTrees") -> None:
     ------
     BundleCorrupt
         Wrong types or lengths, an index out of range, a node that is nobody's child or that of
-        two, a number that is not finite.
+        two, a number that is none, more training rows below a node than at it.
+    BundleUnsupported
+        More leaves, or longer paths, than can be explained in time.
     """
     for name, dtype in _TYPES.items():
         array = getattr(trees, name)
         if not (isinstance(array, np.ndarray) and array.dtype == dtype and array.ndim == 1):
             raise _wrong(f"{name} is not a column of {np.dtype(dtype).name}")
+    if len(trees.leaf_value) > MOST_LEAVES:
+        raise BundleUnsupported(
+            f"the model has {len(trees.leaf_value):,} leaves, more than {MOST_LEAVES:,}; train a "
+            "smaller one"
+        )
     _check_columns(trees)
     _check_sets(trees)
     _check_structure(trees)
+    _check_paths(trees)
 
 
 def _check_columns(trees: "FlatTrees") -> None:
@@ -54,8 +67,8 @@ def _check_columns(trees: "FlatTrees") -> None:
     if not (trees.threshold > -np.inf).all():
         raise _wrong("threshold is not a number")
     for name in ("leaf_value", "node_count", "leaf_count"):
-        if not np.isfinite(getattr(trees, name)).all():
-            raise _wrong(f"{name} is not finite")
+        if not are_sane(getattr(trees, name)):
+            raise _wrong(f"{name} is not a number, or an absurd one")
     if not ((trees.node_count > 0).all() and (trees.leaf_count >= 0).all()):
         raise _wrong("a count of training rows is negative, or none reached a node")
 
@@ -94,6 +107,28 @@ def _check_structure(trees: "FlatTrees") -> None:
         nodes = np.tile(np.arange(n_nodes[tree]), 2)
         if (children[children >= 0] <= nodes[children >= 0]).any():
             raise _wrong("a node comes before its parent")
+
+
+def _check_paths(trees: "FlatTrees") -> None:
+    node_start, leaf_start = trees.node_start.tolist(), trees.leaf_start.tolist()
+    node_count, leaf_count = trees.node_count.tolist(), trees.leaf_count.tolist()
+    children = list(zip(trees.left.tolist(), trees.right.tolist(), strict=True))
+    depth = [1] * len(children)
+    for tree, first in enumerate(node_start[:-1]):
+        for node in range(first, node_start[tree + 1]):
+            for child in children[node]:
+                if child >= 0:
+                    depth[first + child] = depth[node] + 1
+                    count = node_count[first + child]
+                else:
+                    count = leaf_count[leaf_start[tree] - 1 - child]
+                if count > node_count[node]:
+                    raise _wrong("more training rows reached a child than its parent")
+    if max(depth, default=0) > MOST_DEPTH:
+        raise BundleUnsupported(
+            f"the model has a path of {max(depth)} decisions, more than {MOST_DEPTH}; train with "
+            "fewer leaves or a limit to their depth"
+        )
 
 
 def _within(numbers: np.ndarray, low: int, high: int) -> bool:

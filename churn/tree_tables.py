@@ -30,9 +30,13 @@ from typing import NamedTuple
 import numpy as np
 
 from churn.compiled import Floats, Integers, Unsigned
+from churn.errors import BundleUnsupported
 from churn.tree_fill import NONE, Leaves, fill, quadrature
 from churn.tree_layout import FIRST, LAST
 from churn.tree_parts import DIRECT, LIMITS, LONG, WORD, Limits, Part, Path, Shape, divided
+
+MOST_NUMBERS = 40_000_000
+"""Of all tables together: 320 MB. 300 trees of 31 leaves need a million or so."""
 
 
 class Tables(NamedTuple):
@@ -87,6 +91,11 @@ def tabulate(shape: Shape, families: Integers, limits: Limits = LIMITS) -> Table
         Family of each feature.
     limits : Limits
         How large tables may become.
+
+    Raises
+    ------
+    BundleUnsupported
+        All tables together would be too large.
     """
     writer = _Writer(shape.leaf_value.tolist())
     for parts in divided(shape, families, limits):
@@ -169,6 +178,11 @@ class _Writer:
             self.keep([(1.0 - above[family]) / above[family] for family in apart])
             self.keep(_products([above[family] for family in apart], lanes))
         where = (len(self.groups) - 1, shift, table, top)
+        if self.size > MOST_NUMBERS:
+            raise BundleUnsupported(
+                f"the model's trees need tables of more than {MOST_NUMBERS:,} numbers to be "
+                "explained; train fewer or smaller trees"
+            )
         conditions = [self.condition(part.above, family) for family in apart + shared]
         self.kept.append(_Kept(alike, where, conditions, slots))
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from churn.bounds import MOST_DAYS, MOST_EXPONENT, are_sane, is_sane
 from churn.compiled import Codes, Floats, Integers, compiled
 from churn.errors import BundleCorrupt
 from churn.features import FEATURES, POSITION
@@ -93,7 +94,7 @@ class CustomerValue:
         }
         if not (
             isinstance(self.days, int)
-            and self.days > 0
+            and 0 < self.days <= MOST_DAYS
             and k >= 0
             and self.column.dtype == np.int64
             and self.column.shape == (k,)
@@ -101,9 +102,10 @@ class CustomerValue:
             and all(_is_table(getattr(self, name), shape) for name, shape in shapes.items())
             and (self.scale > 0).all()
             and (self.low <= self.high).all()
+            and (self.high <= MOST_EXPONENT).all()
             and self.limits[0] >= self.limits[1]
             and all(
-                isinstance(number, float) and 0.0 <= number < math.inf
+                is_sane(number) and number >= 0.0
                 for number in (self.margin_rate, self.cheque, self.cheque_weight)
             )
             and self.margin_rate <= 1.0
@@ -183,7 +185,7 @@ def _is_table(array: object, shape: tuple[int, ...]) -> bool:
         isinstance(array, np.ndarray)
         and array.dtype == np.float64
         and array.shape == shape
-        and bool(np.isfinite(array).all())
+        and are_sane(array)
     )
 
 

@@ -1,4 +1,4 @@
-"""List, inspect, promote and roll back published models."""
+"""List, inspect, verify, sign, promote and roll back published models; make keys."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from churn.errors import BundleNotFound, ModelError
-from cli.options import DEFAULT_MODELS, AsJson, ModelsDir
+from cli.keys import keys, signing_key, write_key
+from cli.options import DEFAULT_MODELS, AsJson, ModelsDir, SigningKeyFile
 from cli.output import complain, print_json, say
 
 if TYPE_CHECKING:
@@ -15,17 +16,19 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=False)
 
+DEFAULT_KEY = Path("keepwell-signing-key.pem")
+
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="A published version.")]
 AnyVersion = Annotated[
     str | None, typer.Argument(metavar="[VERSION]", help="Default: the current version.")
 ]
 
 
-def _registry(models_dir: Path) -> "Registry":
+def _registry(models_dir: Path, signing: Path | None = None) -> "Registry":
     # Numba comes with it and takes two seconds that `keepwell --help` should not.
     from churn.registry import Registry
 
-    return Registry(models_dir)
+    return Registry(models_dir, keys(signing))
 
 
 def _chosen(registry: "Registry", version: str | None) -> str:
@@ -66,10 +69,8 @@ def show(
     version: AnyVersion = None, models_dir: ModelsDir = DEFAULT_MODELS, as_json: AsJson = False
 ) -> None:
     """Show what a version is: horizon, thresholds, metrics, features, origin."""
-    from churn.bundle import verify as verified
-
     registry = _registry(models_dir)
-    manifest = verified(registry.path(_chosen(registry, version)))
+    manifest = registry.load(_chosen(registry, version)).manifest
     verdict = manifest.verdict
     if as_json:
         print_json(manifest.model_dump(mode="json"))
@@ -104,16 +105,62 @@ def show(
 def verify(
     version: AnyVersion = None, models_dir: ModelsDir = DEFAULT_MODELS, as_json: AsJson = False
 ) -> None:
-    """Check every byte of a version against its manifest, and its golden rows."""
-    from churn.bundle import verify as verified
+    """Check a version as the service does when it loads it, and say which check failed."""
+    from churn.examination import examine
 
     registry = _registry(models_dir)
     chosen = _chosen(registry, version)
-    verified(registry.path(chosen))
+    checks = examine(registry, chosen)
+    failed = next((check for check in checks if check.outcome == "failed"), None)
     if as_json:
-        print_json({"version": chosen, "ok": True})
+        print_json({"version": chosen, "ok": failed is None, "checks": checks})
     else:
-        say([f"{chosen}: every file is as published and the golden rows agree"])
+        say(f"{check.outcome:<12} {check.name:<10} {check.meaning}" for check in checks)
+        if failed is None:
+            say([f"{chosen} can be served"])
+    if failed is not None:
+        raise ModelError(f"{chosen} is refused: {failed.name}: {failed.detail}")
+
+
+@app.command()
+def keygen(
+    file: Annotated[
+        Path, typer.Argument(metavar="[FILE]", help="Where the private key goes; a new file.")
+    ] = DEFAULT_KEY,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key to sign models with; print its public half, for those who are to trust it."""
+    from churn.signing import SigningKey, shown
+
+    key = SigningKey.generate()
+    write_key(file, key)
+    public = shown(key.public)
+    if as_json:
+        print_json({"private_key": file, "public_key": public})
+    else:
+        say([public])
+        complain(f"the private key is in {file}; keep it where models are trained, and only there")
+
+
+@app.command()
+def sign(
+    version: Version,
+    key: SigningKeyFile = None,
+    models_dir: ModelsDir = DEFAULT_MODELS,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a published version anew: with a new key, or one that nobody signed yet."""
+    from churn.registry import Registry
+    from churn.signing import Keys, shown
+
+    if key is None:
+        raise typer.BadParameter("give --signing-key FILE; `keepwell models keygen` makes one")
+    own = signing_key(key)
+    Registry(models_dir, Keys(signing=own)).sign(version)
+    if as_json:
+        print_json({"version": version, "public_key": shown(own.public)})
+    else:
+        say([f"{version} is signed with {shown(own.public)}"])
 
 
 @app.command()

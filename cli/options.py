@@ -26,6 +26,15 @@ PolicyFile = Annotated[
     ),
 ]
 
+SigningKeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--signing-key",
+        envvar="KEEPWELL_SIGNING_KEY_FILE",
+        help="A private key of `keepwell models keygen`: the model is signed with it.",
+    ),
+]
+
 DEFAULT_CONFIG = Path("keepwell.toml")
 DEFAULT_MODELS = Path("models")
 

@@ -14,6 +14,7 @@ from churn.advice import nearest
 from churn.errors import ConfigError
 from churn.sheets import harmless_sql
 from cli.extras import training_extra
+from cli.keys import keys
 from cli.options import (
     DEFAULT_CONFIG,
     DEFAULT_MODELS,
@@ -89,7 +90,8 @@ def plan(
         )
     if as_of is not None and as_of.tzinfo is None:
         as_of = as_of.replace(tzinfo=settings.events.zone)
-    scorer = current_scorer(models_dir, None if policy is None else read_policy(policy))
+    chosen = None if policy is None else read_policy(policy)
+    scorer = current_scorer(models_dir, chosen, keys())
     places = _places(capacity or [], scorer.policy.actions)
     ids: list[str] = []
     parts = []

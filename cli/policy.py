@@ -8,6 +8,7 @@ import typer
 
 from churn.errors import PolicyError
 from cli.extras import training_extra
+from cli.keys import keys
 from cli.options import (
     DEFAULT_CONFIG,
     DEFAULT_MODELS,
@@ -129,6 +130,7 @@ def _tell_retention(
             start=since,
             end=until,
             now=datetime.now(UTC),
+            keys=keys(),
             progress=listener,
         )
     if as_json:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.extras import training_extra
+from cli.keys import keys
 from cli.options import (
     DEFAULT_CONFIG,
     DEFAULT_MODELS,
@@ -72,6 +73,7 @@ def score(
         score_everybody, zone = partial(score_events, settings), settings.events.zone
     if as_of is not None and as_of.tzinfo is None:
         as_of = as_of.replace(tzinfo=zone)
+    trusted = keys()
     with progress() as listener:
         result = score_everybody(
             models_dir,
@@ -81,6 +83,7 @@ def score(
             reasons=reasons,
             language=language.value,
             policy=None if policy is None else read_policy(policy),
+            keys=trusted,
             progress=listener,
         )
     if as_json:

@@ -5,7 +5,15 @@ from datetime import UTC, datetime
 import typer
 
 from cli.extras import training_extra
-from cli.options import DEFAULT_CONFIG, DEFAULT_MODELS, AsJson, ConfigFile, ModelsDir
+from cli.keys import keys
+from cli.options import (
+    DEFAULT_CONFIG,
+    DEFAULT_MODELS,
+    AsJson,
+    ConfigFile,
+    ModelsDir,
+    SigningKeyFile,
+)
 from cli.output import complain, print_json, say
 from cli.progress import progress
 
@@ -13,6 +21,7 @@ from cli.progress import progress
 def train(
     config: ConfigFile = DEFAULT_CONFIG,
     models_dir: ModelsDir = DEFAULT_MODELS,
+    signing_key: SigningKeyFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Publish a bundle with its report; promote it unless it fails a gate (exit code 1)."""
@@ -22,11 +31,12 @@ def train(
         from training.table.config import TableConfig
         from training.table.train import train as train_on_table
     settings, now = read(config), datetime.now(UTC)
+    own = keys(signing_key)
     with progress() as listener:
         if isinstance(settings, TableConfig):
-            result = train_on_table(settings, models_dir, progress=listener, now=now)
+            result = train_on_table(settings, models_dir, progress=listener, now=now, keys=own)
         else:
-            result = train_on_events(settings, models_dir, progress=listener, now=now)
+            result = train_on_events(settings, models_dir, progress=listener, now=now, keys=own)
     if as_json:
         print_json(
             {

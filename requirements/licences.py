@@ -14,7 +14,7 @@ from requirements.check import HERE, pins
 ALLOWED = frozenset(
     {
         "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause",
-        "CC0-1.0", "ISC", "MIT", "MPL-2.0", "PSF-2.0", "Zlib",
+        "CC0-1.0", "ISC", "MIT", "MIT-0", "MPL-2.0", "PSF-2.0", "Zlib",
     }
 )  # fmt: skip
 

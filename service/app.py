@@ -27,6 +27,7 @@ from service import (
     recorded_routes,
     rooms,
     scoring_routes,
+    trust,
 )
 from service.body import Arriving
 from service.contacts import Deliveries, look_always
@@ -68,7 +69,7 @@ def create_app(
     settings: Settings | None = None,
     *,
     clock: Callable[[], int] = instants.now,
-    load: Callable[[Path], Loaded] = models.load,
+    load: Callable[[Path], Loaded] | None = None,
 ) -> FastAPI:
     """Build the service.
 
@@ -79,10 +80,12 @@ def create_app(
     clock : callable, optional
         The present, microseconds since 1970-01-01 UTC.
     load : callable, optional
-        Makes a scorer of a bundle's folder.
+        Makes a `Loaded` of a bundle's folder; by default one that the trusted keys signed.
 
     Raises
     ------
+    ConfigError
+        The keys that are trusted cannot be read.
     BadStoreUrl
         The store's URL can never work.
     PolicyError
@@ -91,7 +94,12 @@ def create_app(
     settings = settings or Settings()
     metrics = Metrics()
     policies = PolicyHolder(settings.policy_file, metrics)
-    holder = ModelHolder(settings.models_dir, metrics, load, policies)
+    trust.trusted(settings)
+
+    def load_trusted(path: Path) -> Loaded:
+        return models.load(path, trust.trusted(settings))
+
+    holder = ModelHolder(settings.models_dir, metrics, load or load_trusted, policies)
     worker = ThreadPoolExecutor(1, thread_name_prefix="keepwell-worker")
     writer = ThreadPoolExecutor(1, thread_name_prefix="keepwell-writer")
     clearing = ThreadPoolExecutor(1, thread_name_prefix="keepwell-clearing")

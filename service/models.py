@@ -19,8 +19,9 @@ from churn import bundle as bundles
 from churn.events import MICROSECONDS_PER_DAY, Event, Kind
 from churn.manifest import Manifest
 from churn.policy.policy import Policy
-from churn.registry import Registry
+from churn.registry import CURRENT, Registry
 from churn.scoring import CustomerRow, Scorer
+from churn.signing import TrustedKeys
 from service import logs
 from service.metrics import Metrics
 from service.policies import PolicyHolder
@@ -47,15 +48,22 @@ class Loaded:
         return replace(self, scorer=self.scorer.with_policy(policy))
 
 
-def load(path: Path) -> Loaded:
+def load(path: Path, trusted: TrustedKeys | None = None) -> Loaded:
     """Verify and load a bundle.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder, named after its version.
+    trusted : TrustedKeys, optional
+        Who may have signed it; by default nobody need have.
 
     Raises
     ------
     ModelError
-        The bundle is missing, changed, or of a format that this version cannot read.
+        The bundle is missing, changed, not trusted, or of a format that this version cannot read.
     """
-    bundle = bundles.load(path)
+    bundle = bundles.load(path, trusted, path.name)
     scorer = Scorer(bundle)
     # The first calls compile the kernels, which may take seconds: not on a request's time. A row
     # alone takes other paths than rows together do.
@@ -122,17 +130,18 @@ class ModelHolder:
         self.policies.refresh()
         if self.current is not None:
             self.current = self.current.with_policy(self.policies.current)
-        version: str | None = None
+        version: str | None = CURRENT  # as long as the pointer itself cannot be read
         try:
             version = self._registry.current()
             if version is None or version == self._serving:
                 self._failed = None
                 return
-            if version == self._failed and self._polls_to_skip > 0:
-                self._polls_to_skip -= 1
+            if self._waits(version):
                 return
             loaded = self._load(self._registry.path(version))
         except Exception as error:
+            if version == CURRENT and self._waits(CURRENT):
+                return
             self._failed, self._polls_to_skip = version, RETRY_AFTER_POLLS
             self._metrics.model_reloads["error"].inc()
             serving = self.current.version if self.current else None
@@ -143,6 +152,13 @@ class ModelHolder:
             )
             return
         self._swap(version, loaded)
+
+    def _waits(self, version: str) -> bool:
+        """Whether what could not be loaded lately is still left alone."""
+        if version != self._failed or self._polls_to_skip == 0:
+            return False
+        self._polls_to_skip -= 1
+        return True
 
     def of_version(self, version: str) -> Loaded:
         """Return a published version, promoted or not; loads it unless it serves.

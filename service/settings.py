@@ -64,6 +64,13 @@ class Settings(BaseSettings):
     models_dir: Path = Field(
         default=Path("models"), description="Folder of published models and of `current`."
     )
+    trusted_keys: str | None = Field(
+        default=None,
+        description="Public keys: one of them must have signed a model; by default none need.",
+    )
+    trusted_keys_file: Path | None = Field(
+        default=None, description="A file of further ones, read anew whenever a model is loaded."
+    )
     policy_file: Path | None = Field(
         default=None,
         description="policy.toml: what may be done about customers; a change is taken up.",

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from churn.bundle import load
 from churn.columns import Column
 from churn.compiled import Integers
 from churn.errors import BundleNotFound, ConfigError, DataError
@@ -26,6 +25,7 @@ from churn.policy.contacts import RecentContacts, recent_of_unknown
 from churn.policy.policy import Policy
 from churn.registry import Registry
 from churn.scoring import Scorer
+from churn.signing import Keys
 from churn.words import Language
 from training.buckets import N_BUCKETS
 from training.calendar import date_of, instant
@@ -62,6 +62,7 @@ def score(
     reasons: int = 3,
     language: Language = "en",
     policy: Policy | None = None,
+    keys: Keys | None = None,
     progress: Progress | None = None,
 ) -> BulkResult:
     """Score every customer of the log with the current model.
@@ -84,6 +85,8 @@ def score(
         Of the texts.
     policy : Policy, optional
         What may be done about customers; by default the one that comes with the package.
+    keys : Keys, optional
+        Who may have signed the model.
     progress : Progress, optional
         Told of each bucket.
 
@@ -99,7 +102,7 @@ def score(
     started = time.monotonic()
     progress = progress or Silent()
     check_out(out)
-    scorer = current_scorer(models_dir, policy)
+    scorer = current_scorer(models_dir, policy, keys)
     check_reads_events(config, scorer)
     with tempfile.TemporaryDirectory(prefix="keepwell-") as work:
         ingested = ingest(
@@ -130,19 +133,23 @@ def score(
     return BulkResult(rows, out, time.monotonic() - started)
 
 
-def current_scorer(models_dir: Path, policy: Policy | None = None) -> Scorer:
+def current_scorer(
+    models_dir: Path, policy: Policy | None = None, keys: Keys | None = None
+) -> Scorer:
     """The current model, ready to score.
 
     Raises
     ------
     BundleNotFound
         Nothing has been promoted yet.
+    ModelError
+        It cannot be loaded.
     """
-    registry = Registry(models_dir)
+    registry = Registry(models_dir, keys)
     version = registry.current()
     if version is None:
         raise BundleNotFound(f"no model in {models_dir}; run `keepwell train` first")
-    return Scorer(load(registry.path(version)), policy)
+    return Scorer(registry.load(version), policy)
 
 
 def check_reads_events(config: Config, scorer: Scorer) -> None:

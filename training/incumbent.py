@@ -10,9 +10,9 @@ A model that has learnt what became of the test date's customers cannot be compa
 
 from datetime import date
 
-from churn import bundle
 from churn.errors import KeepwellError
 from churn.manifest import Manifest, Verdict
+from churn.model import Model
 from churn.registry import Registry
 from training.config import Problem
 from training.fit import predict
@@ -56,7 +56,7 @@ def promoted_gate(
     if current is None:
         return not_compared("No model is promoted yet: nothing to compare with.")
     try:
-        served = bundle.load(registry.path(current))
+        served = registry.load(current)
     except KeepwellError as error:
         return not_compared(f"Not compared with {current}: it cannot be loaded ({error}).")
     manifest, record = served.manifest, served.manifest.verdict
@@ -130,7 +130,7 @@ def by_record(
     )
 
 
-def _reads(model: bundle.Model, test: Snapshots) -> bool:
+def _reads(model: Model, test: Snapshots) -> bool:
     """Whether the columns of these rows mean to this model what they mean here."""
     served = {column.name: column for column in model.schema.extras}
     here = {column.name: column for column in test.columns}

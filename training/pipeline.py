@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from churn.manifest import Manifest
 from churn.registry import Registry
+from churn.signing import Keys
 from training import model_card, report
 from training.backtest import (
     MODEL,
@@ -84,7 +85,12 @@ class TrainResult:
 
 
 def train(
-    config: Config, models_dir: Path, *, now: datetime, progress: Progress | None = None
+    config: Config,
+    models_dir: Path,
+    *,
+    now: datetime,
+    keys: Keys | None = None,
+    progress: Progress | None = None,
 ) -> TrainResult:
     """Learn from the log of `keepwell.toml`; publish the model, and promote it if it is good.
 
@@ -96,17 +102,19 @@ def train(
         The registry's folder.
     now : datetime
         Later events are rejected; becomes part of the version.
+    keys : Keys, optional
+        What the model is signed with, and who is trusted.
     progress : Progress, optional
         Told of the stages.
 
     Raises
     ------
     ConfigError
-        `models_dir` cannot be written.
+        `models_dir` cannot be written, or nothing that is trusted be published.
     DataError
         The log cannot be used; nothing is published then.
     """
-    registry = Registry(models_dir)
+    registry = Registry(models_dir, keys)
     registry.check_writable()
     progress = progress or Silent()
     with tempfile.TemporaryDirectory(prefix="keepwell-") as work:

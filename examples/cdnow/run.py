@@ -19,7 +19,6 @@ from types import FrameType
 
 from fetch import fetch
 
-from churn import bundle
 from churn.errors import ModelError
 from churn.registry import Registry
 
@@ -49,7 +48,7 @@ def usable_model(models_dir: Path) -> bool:
         version = Registry(models_dir).current()
         if version is None:
             return False
-        bundle.load(Registry(models_dir).path(version))
+        Registry(models_dir).load(version)
     except ModelError as error:
         print(f"the current model cannot be used, so a new one is trained: {error}", flush=True)
         return False

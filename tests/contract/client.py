@@ -11,7 +11,7 @@ from typing import Any, Self
 import httpx
 from fastapi import FastAPI
 
-from service import instants, models
+from service import instants
 from service.app import create_app
 from service.models import Loaded
 from service.settings import Settings
@@ -83,7 +83,7 @@ class AppClient:
         return 0.0 if value is None else value
 
 
-def build(settings: Settings, load: Callable[[Path], Loaded] = models.load) -> AppClient:
+def build(settings: Settings, load: Callable[[Path], Loaded] | None = None) -> AppClient:
     """Make a client of a new app whose promoted model, if any, is loaded."""
     client = AppClient(create_app(settings, clock=lambda: NOW, load=load))
     client.refresh()

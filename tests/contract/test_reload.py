@@ -1,6 +1,7 @@
 import asyncio
 import json
 import logging
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from churn.errors import ConfigError
 from churn.registry import Registry
+from churn.signing import Keys, SigningKey, shown
 from service import models
 from service.models import RETRY_AFTER_POLLS, Loaded
 from service.settings import Settings
@@ -95,6 +98,63 @@ def test_a_bad_bundle_is_tried_again_only_now_and_then(models_dir: Path) -> None
         assert client.metric("model_reloads_total", result="error") == 1
         client.refresh()
         assert client.metric("model_reloads_total", result="error") == 2
+
+
+def test_a_pointer_that_cannot_be_read_is_told_only_now_and_then(models_dir: Path) -> None:
+    with build(Settings(models_dir=models_dir)) as client:
+        (models_dir / "current").unlink()
+        os.mkfifo(models_dir / "current")
+        for _ in range(RETRY_AFTER_POLLS + 1):
+            client.refresh()
+        assert client.metric("model_reloads_total", result="error") == 1
+        client.refresh()
+        assert client.metric("model_reloads_total", result="error") == 2
+        assert version_of(client)
+
+
+def test_only_what_a_trusted_key_signed_is_taken_up(
+    models_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = Registry(models_dir).current()
+    assert first is not None
+    key, other = SigningKey.generate(), SigningKey.generate()
+    keys = tmp_path / "keys"
+    keys.write_text(shown(key.public))
+    Registry(models_dir, Keys(signing=key)).sign(first)
+    with build(Settings(models_dir=models_dir, trusted_keys_file=keys)) as client:
+        assert version_of(client) == first
+        add_version(models_dir, SECOND)  # with the other's signature
+        Registry(models_dir).promote(SECOND)
+        with caplog.at_level(logging.ERROR):
+            client.refresh()
+        assert version_of(client) == first
+        assert client.metric("model_reloads_total", result="error") == 1
+        assert "BundleUntrusted" in caplog.records[-1].fields["error"]  # type: ignore[attr-defined]
+        Registry(models_dir, Keys(signing=other)).sign(SECOND)
+        for _ in range(RETRY_AFTER_POLLS + 1):
+            client.refresh()
+        assert version_of(client) == first
+        keys.write_text(f"{shown(key.public)}\n{shown(other.public)}\n")
+        for _ in range(RETRY_AFTER_POLLS + 1):
+            client.refresh()
+        assert version_of(client) == SECOND
+
+
+def test_a_version_under_a_foreign_name_is_not_taken_up(models_dir: Path) -> None:
+    first = Registry(models_dir).current()
+    assert first is not None
+    with build(Settings(models_dir=models_dir)) as client:
+        shutil.copytree(models_dir / first, models_dir / SECOND)
+        (models_dir / "current").write_text(f"{SECOND}\n")
+        client.refresh()
+        assert version_of(client) == first
+        assert client.metric("model_reloads_total", result="error") == 1
+
+
+@pytest.mark.parametrize("keys", ["", "no key"])
+def test_a_service_does_not_start_with_keys_that_are_none(models_dir: Path, keys: str) -> None:
+    with pytest.raises(ConfigError, match="KEEPWELL_TRUSTED_KEYS"):
+        build(Settings(models_dir=models_dir, trusted_keys=keys))
 
 
 def test_a_first_model_makes_the_service_ready(models_dir: Path, tmp_path: Path) -> None:

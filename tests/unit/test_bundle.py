@@ -362,7 +362,7 @@ def test_golden_rows_that_are_none_are_refused(tmp_path: Path, content: bytes) -
 def test_golden_rows_of_another_shape_are_refused(tmp_path: Path, rows: list[Any]) -> None:
     golden = json.loads(small_model()[1][GOLDEN]) | {"rows": rows}
     folder = written(tmp_path / "bundle", golden=json.dumps(golden).encode())
-    with pytest.raises(BundleCorrupt, match="no rows to check"):
+    with pytest.raises(BundleCorrupt, match="no rows, or too many, to check"):
         bundle.load(folder)
 
 

@@ -31,7 +31,7 @@ COMMANDS = {
     "openapi",
 }  # fmt: skip
 STORE_COMMANDS = {"import", "export", "erase"}
-MODEL_COMMANDS = {"list", "show", "verify", "promote", "rollback"}
+MODEL_COMMANDS = {"list", "show", "verify", "sign", "promote", "rollback", "keygen"}
 
 
 def refusal(capsys: pytest.CaptureFixture[str]) -> str:
@@ -113,10 +113,10 @@ def test_a_failure_is_one_line_and_exit_code_1(
 def test_a_surprise_is_one_line_and_exit_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "current").mkdir()
-    assert run(["models", "list", "--models-dir", str(tmp_path)]) == 1
+    endless = tmp_path / ("x" * 300)
+    assert run(["models", "list", "--models-dir", str(endless)]) == 1
     said = refusal(capsys)
-    assert f"{tmp_path / 'current'}: Is a directory" in said
+    assert f"{endless}: File name too long" in said
     assert "--debug" in said
 
 

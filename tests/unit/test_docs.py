@@ -22,7 +22,7 @@ PAGES = sorted(
     if not {".venv", "node_modules"} & set(page.relative_to(ROOT).parts)
 )
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
-ELSEWHERE = {"KEEPWELL_NUMBA", "KEEPWELL_EVAL_DATA"}
+ELSEWHERE = {"KEEPWELL_NUMBA", "KEEPWELL_EVAL_DATA", "KEEPWELL_SIGNING_KEY_FILE"}
 
 
 def command_lines() -> Iterator[tuple[str, list[str]]]:

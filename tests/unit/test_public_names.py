@@ -27,14 +27,14 @@ def test_flat_trees() -> None:
 
 
 def test_bundle() -> None:
-    assert parameters(load) == ["path"]
+    assert parameters(load) == ["path", "trusted", "version", "passed"]
     assert {"manifest", "model", "sha256"} <= {field.name for field in fields(Bundle)}
     assert isinstance(Bundle.version, property)
 
 
 def test_registry() -> None:
-    assert parameters(Registry) == ["root"]
-    for name in ("versions", "current", "path", "publish", "promote", "rollback"):
+    assert parameters(Registry) == ["root", "keys"]
+    for name in ("versions", "current", "path", "load", "publish", "promote", "rollback"):
         assert callable(getattr(Registry, name))
 
 

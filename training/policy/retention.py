@@ -14,6 +14,7 @@ from churn.lost import BY, LostBy, lost_by
 from churn.registry import Registry
 from churn.retention import Figures, Period, Tally, figures, is_lost, tally
 from churn.scoring import Scorer
+from churn.signing import Keys
 from training.bulk import current_scorer, inputs
 from training.calendar import instant
 from training.config import Config
@@ -51,6 +52,7 @@ def retention(
     start: datetime | None,
     end: datetime | None,
     now: datetime,
+    keys: Keys | None = None,
     progress: Progress | None = None,
 ) -> Retention:
     """Figures of a period, by default the last `PERIOD_DAYS` of the log.
@@ -65,6 +67,8 @@ def retention(
         Of the period, half-open.
     now : datetime
         Later events are rejected.
+    keys : Keys, optional
+        Who may have signed the model.
     progress : Progress, optional
         Told of the stages.
 
@@ -77,7 +81,7 @@ def retention(
     with tempfile.TemporaryDirectory(prefix="keepwell-") as work:
         ingested = ingest(config, Path(work), now_us=instant(now), progress=progress)
         period = _period(config, ingested, start, end)
-        scorer = _scorer(models_dir)
+        scorer = _scorer(models_dir, keys)
         progress.stage("counting customers", ingested.n_buckets)
         counted, lost = Tally(), {name: Counter[str]() for name in BY}
         for k in range(ingested.n_buckets):
@@ -93,11 +97,11 @@ def retention(
     return Retention(period, config.business.currency, told, None if scorer is None else lost)
 
 
-def _scorer(models_dir: Path) -> Scorer | None:
+def _scorer(models_dir: Path, keys: Keys | None) -> Scorer | None:
     """The current model, if it reads a log."""
     if not models_dir.exists() or Registry(models_dir).current() is None:
         return None
-    scorer = current_scorer(models_dir)
+    scorer = current_scorer(models_dir, keys=keys)
     return scorer if scorer.schema.loop else None
 
 

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-from churn import bundle
 from churn.errors import KeepwellError
 from churn.manifest import GateEntry, Verdict
 from churn.registry import Registry
@@ -88,7 +87,7 @@ def _promoted_gate(registry: Registry, problem: Problem, judged: Judged, seed: i
     if current is None:
         return not_compared("No model is promoted yet: nothing to compare with.")
     try:
-        served = bundle.load(registry.path(current))
+        served = registry.load(current)
     except KeepwellError as error:
         return not_compared(f"Not compared with {current}: it cannot be loaded ({error}).")
     manifest, record = served.manifest, served.manifest.verdict

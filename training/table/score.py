@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from churn.errors import ConfigError, DataError
 from churn.policy.policy import Policy
+from churn.signing import Keys
 from churn.words import Language
 from training.bulk import CHUNK, BulkResult, check_out, current_scorer, in_threads, numbers
 from training.calendar import instant
@@ -32,6 +33,7 @@ def score(
     reasons: int = 3,
     language: Language = "en",
     policy: Policy | None = None,
+    keys: Keys | None = None,
     progress: Progress | None = None,
 ) -> BulkResult:
     """Score every customer of the table with the current model; its label is not looked at.
@@ -42,7 +44,7 @@ def score(
         The table; what its columns are is the model's.
     as_of : datetime, optional
         Of each customer the latest row made by then counts; by default the latest of all.
-    models_dir, out, now, reasons, language, policy, progress
+    models_dir, out, now, reasons, language, policy, keys, progress
         As in `training.bulk.score`.
 
     Raises
@@ -62,7 +64,7 @@ def score(
             f"{config.path}: --as-of needs the dates of the rows: name their column in "
             "[table] as_of"
         )
-    scorer = current_scorer(models_dir, policy)
+    scorer = current_scorer(models_dir, policy, keys)
     if scorer.schema.loop:
         raise DataError(
             f"the current model in {models_dir} reads events, but {config.path} has a [table]; "

@@ -9,6 +9,7 @@ from churn.curve import RiskCurve
 from churn.errors import ConfigError
 from churn.registry import Registry
 from churn.reliability import Reliability
+from churn.signing import Keys
 from training.backtest import MODEL, mean_metrics
 from training.calendar import instant
 from training.packing import own_entries, packed
@@ -29,7 +30,12 @@ from training.verdicts import Outcome
 
 
 def train(
-    config: TableConfig, models_dir: Path, *, now: datetime, progress: Progress | None = None
+    config: TableConfig,
+    models_dir: Path,
+    *,
+    now: datetime,
+    keys: Keys | None = None,
+    progress: Progress | None = None,
 ) -> TrainResult:
     """Learn from the table of `keepwell.toml`; publish the model, and promote it if it is good.
 
@@ -41,17 +47,19 @@ def train(
         The registry's folder.
     now : datetime
         Rows of later dates are rejected; becomes part of the version.
+    keys : Keys, optional
+        What the model is signed with, and who is trusted.
     progress : Progress, optional
         Told of the stages.
 
     Raises
     ------
     ConfigError
-        `models_dir` cannot be written.
+        `models_dir` cannot be written, or nothing that is trusted be published.
     DataError
         The table cannot be used; nothing is published then.
     """
-    registry = Registry(models_dir)
+    registry = Registry(models_dir, keys)
     registry.check_writable()
     progress = progress or Silent()
     table = _read(config, now, progress)
