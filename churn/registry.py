@@ -1,8 +1,9 @@
 """Versions of the model on disk: publish, promote, roll back.
 
 A registry is a folder with one bundle per version and a text file `current`: its first line is
-the promoted version, the lines below are those promoted before it, latest first. Every change is
-a write to a temporary name, a flush to disk and a rename, so a reader never sees half of one.
+the promoted version, the lines below are those promoted before it, latest first. A file `shadow`
+names a version that is scored beside it. Every change is a write to a temporary name, a flush to
+disk and a rename, so a reader never sees half of one.
 """
 
 import os
@@ -19,7 +20,7 @@ from churn.manifest import VERSION, Manifest
 from churn.plain_files import Folder
 from churn.signing import Keys
 
-CURRENT = "current"
+CURRENT, SHADOW = "current", "shadow"
 _REMEMBERED = 50
 _MOST_POINTER_BYTES = 65_536
 _PUBLISHING, _POINTING = ".publishing-", ".current-"
@@ -66,6 +67,17 @@ class Registry:
         """
         promoted = self._promoted()
         return promoted[0] if promoted else None
+
+    def shadow(self) -> str | None:
+        """The version that is scored beside the current one, if any.
+
+        Raises
+        ------
+        BundleCorrupt
+            The file `shadow` is no plain one, or names no version.
+        """
+        named = self._pointed(SHADOW)
+        return named[0] if named else None
 
     def path(self, version: str) -> Path:
         """The folder of a published version.
@@ -192,22 +204,40 @@ class Registry:
         self._write_current(promoted[1:])
         return promoted[1]
 
+    def set_shadow(self, version: str | None) -> None:
+        """Have a version scored beside the current one, after verifying it; None for no more."""
+        if version is None:
+            try:
+                (self.root / SHADOW).unlink(missing_ok=True)
+            except OSError as error:
+                raise ModelError(
+                    f"{self.root / SHADOW} cannot be removed: {error.strerror}"
+                ) from error
+            return
+        self.load(version)
+        self._point(SHADOW, [version])
+
     def _promoted(self) -> list[str]:
+        return self._pointed(CURRENT)
+
+    def _pointed(self, pointer: str) -> list[str]:
         try:
             with Folder(self.root.resolve()) as folder:
-                content = folder.read(CURRENT, _MOST_POINTER_BYTES)
+                content = folder.read(pointer, _MOST_POINTER_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             return []
         versions = content.decode("ascii", errors="replace").split()
         if not all(VERSION.fullmatch(version) for version in versions):
             raise BundleCorrupt(
-                f"{self.root / CURRENT} names what is no version; `keepwell models promote` one"
+                f"{self.root / pointer} names what is no version; `keepwell models` writes it anew"
             )
         return versions
 
     def _write_current(self, versions: list[str]) -> None:
-        content = "\n".join(versions[:_REMEMBERED]) + "\n"
-        self._replace(self.root / CURRENT, content.encode())
+        self._point(CURRENT, versions[:_REMEMBERED])
+
+    def _point(self, pointer: str, versions: list[str]) -> None:
+        self._replace(self.root / pointer, ("\n".join(versions) + "\n").encode())
         _sync_folder(self.root)
 
     def _replace(self, file: Path, content: bytes) -> None:

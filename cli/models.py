@@ -42,9 +42,9 @@ def _chosen(registry: "Registry", version: str | None) -> str:
 
 @app.command("list")
 def list_versions(models_dir: ModelsDir = DEFAULT_MODELS, as_json: AsJson = False) -> None:
-    """List the published versions, oldest first, with their grades; the current one is marked."""
+    """List the published versions, oldest first, with their grades; `*` is current, `+` shadow."""
     registry = _registry(models_dir)
-    versions, current = registry.versions(), registry.current()
+    versions, current, beside = registry.versions(), registry.current(), registry.shadow()
     verdicts = {version: _verdict(registry, version) for version in versions}
     if as_json:
         grades = {version: one.grade if one else None for version, one in verdicts.items()}
@@ -53,11 +53,17 @@ def list_versions(models_dir: ModelsDir = DEFAULT_MODELS, as_json: AsJson = Fals
             for version, one in verdicts.items()
         }
         print_json(
-            {"versions": versions, "current": current, "grades": grades, "failed_gates": failed}
+            {
+                "versions": versions,
+                "current": current,
+                "shadow": beside,
+                "grades": grades,
+                "failed_gates": failed,
+            }
         )
     elif versions:
         say(
-            f"{'*' if version == current else ' '} {version}{_remark(verdicts[version])}"
+            f"{_mark(version, current, beside)} {version}{_remark(verdicts[version])}"
             for version in versions
         )
     else:
@@ -186,6 +192,26 @@ def promote(
 
 
 @app.command()
+def shadow(
+    version: Annotated[
+        str | None, typer.Argument(metavar="[VERSION]", help="A published version.")
+    ] = None,
+    none: Annotated[bool, typer.Option("--none", help="Have none any more.")] = False,
+    models_dir: ModelsDir = DEFAULT_MODELS,
+    as_json: AsJson = False,
+) -> None:
+    """Have services score a version beside the current one and compare; answers do not change."""
+    registry = _registry(models_dir)
+    if none == (version is not None):
+        raise typer.BadParameter("give either a version or --none")
+    registry.set_shadow(version)
+    if as_json:
+        print_json({"shadow": version})
+    else:
+        say(["no version is shadow" if version is None else f"{version} is shadow"])
+
+
+@app.command()
 def rollback(models_dir: ModelsDir = DEFAULT_MODELS, as_json: AsJson = False) -> None:
     """Make the version before the current one current again."""
     _say_current(_registry(models_dir).rollback(), as_json)
@@ -199,6 +225,10 @@ def _verdict(registry: "Registry", version: str) -> "Verdict | None":
         return read_manifest(registry.path(version)).verdict
     except ModelError:
         return None
+
+
+def _mark(version: str, current: str | None, beside: str | None) -> str:
+    return "*" if version == current else "+" if version == beside else " "
 
 
 def _remark(verdict: "Verdict | None") -> str:

@@ -121,6 +121,8 @@ class Scoring:
         self.seconds += time.perf_counter() - started
         for score in scores:
             self._count(score)
+        if self._loaded.shadow is not None:
+            self._loaded.shadow.offer(rows, scores)
         return scores
 
     def _count(self, score: CustomerScore) -> None:

@@ -11,6 +11,7 @@ REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 PREDICT_SECONDS = (0.0001, 0.00025, 0.0005, *REQUEST_SECONDS)
 BATCH_ROWS = (1, 5, 10, 50, 100, 250, 500, 1000)
 PROBABILITIES = tuple(step / 20 for step in range(1, 21))
+DIFFERENCES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -109,6 +110,22 @@ class Metrics:
             "model_created_timestamp_seconds", "When the model that serves was trained."
         )
         self.model_reloads = counter("model_reloads", "Attempts to load a model.", "result")
+        self.shadow_reloads = counter("shadow_reloads", "Attempts to load a shadow.", "result")
+        self.shadow_info = gauge("shadow_info", "1 for the shadow model.", "version", "sha256")
+        self.shadow_rows = counter(
+            "shadow_rows", "Answers held against the shadow model's.", "outcome"
+        )
+        self.shadow_bands = counter(
+            "shadow_bands", "Compared answers by both models' bands.", "live", "shadow"
+        )
+        self.shadow_probability_difference = histogram(
+            "shadow_probability_difference",
+            "How far the shadow model's probability is from the one answered.",
+            DIFFERENCES,
+        )
+        self.shadow_probability_sum = counter(
+            "shadow_probability_sum", "Sum of the probabilities that were compared.", "model"
+        )
         self.policy_reloads = counter("policy_reloads", "Attempts to read the policy.", "result")
         self.feed_watermark_timestamp_seconds = gauge(
             "feed_watermark_timestamp_seconds", "When the newest stored event happened.", "feed"

@@ -24,22 +24,23 @@ from churn.scoring import CustomerRow, Scorer
 from churn.signing import TrustedKeys
 from service import logs
 from service.metrics import Metrics
+from service.patience import Patience
 from service.policies import PolicyHolder
-
-RETRY_AFTER_POLLS = 15
+from service.shadow import Shadow, Shadows
 
 _log = logging.getLogger(f"{logs.ROOT}.models")
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A verified bundle, ready to score."""
+    """A verified bundle, ready to score, and the one that is held against it, if any."""
 
     version: str
     sha256: str
     manifest: Manifest
     feature_names: frozenset[str]
     scorer: Scorer
+    shadow: Shadow | None = None
 
     def with_policy(self, policy: Policy) -> "Loaded":
         """The same model, with another policy for its suggestions."""
@@ -122,11 +123,18 @@ class ModelHolder:
         self._load = load
         self.policies = policies or PolicyHolder(None, metrics)
         self._serving: str | None = None
-        self._failed: str | None = None
-        self._polls_to_skip = 0
+        self._patience = Patience()
+        self._shadows = Shadows(self._registry, metrics, lambda path: load(path).scorer)
 
     def refresh(self) -> None:
-        """Load the promoted version, and the policy, unless they serve already. Never raises."""
+        """Take up a changed policy, promotion or shadow. Never raises."""
+        self._refresh_model()
+        current = self.current
+        shadow = self._shadows.refresh(None if current is None else current.scorer)
+        if current is not None and current.shadow is not shadow:
+            self.current = replace(current, shadow=shadow)
+
+    def _refresh_model(self) -> None:
         self.policies.refresh()
         if self.current is not None:
             self.current = self.current.with_policy(self.policies.current)
@@ -134,15 +142,15 @@ class ModelHolder:
         try:
             version = self._registry.current()
             if version is None or version == self._serving:
-                self._failed = None
+                self._patience.end()
                 return
-            if self._waits(version):
+            if self._patience.waits(version):
                 return
             loaded = self._load(self._registry.path(version))
         except Exception as error:
-            if version == CURRENT and self._waits(CURRENT):
+            if version == CURRENT and self._patience.waits(CURRENT):
                 return
-            self._failed, self._polls_to_skip = version, RETRY_AFTER_POLLS
+            self._patience.refused(version)
             self._metrics.model_reloads["error"].inc()
             serving = self.current.version if self.current else None
             _log.error(
@@ -152,13 +160,6 @@ class ModelHolder:
             )
             return
         self._swap(version, loaded)
-
-    def _waits(self, version: str) -> bool:
-        """Whether what could not be loaded lately is still left alone."""
-        if version != self._failed or self._polls_to_skip == 0:
-            return False
-        self._polls_to_skip -= 1
-        return True
 
     def of_version(self, version: str) -> Loaded:
         """Return a published version, promoted or not; loads it unless it serves.
@@ -186,7 +187,8 @@ class ModelHolder:
 
     def _swap(self, version: str, loaded: Loaded) -> None:
         self.current = loaded.with_policy(self.policies.current)
-        self._serving, self._failed = version, None
+        self._serving = version
+        self._patience.end()
         metrics = self._metrics
         metrics.model_reloads["ok"].inc()
         metrics.model_info.clear()

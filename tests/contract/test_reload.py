@@ -13,7 +13,8 @@ from churn.errors import ConfigError
 from churn.registry import Registry
 from churn.signing import Keys, SigningKey, shown
 from service import models
-from service.models import RETRY_AFTER_POLLS, Loaded
+from service.models import Loaded
+from service.patience import RETRY_AFTER_POLLS
 from service.settings import Settings
 from tests.contract.client import AppClient, build, customer
 

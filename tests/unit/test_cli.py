@@ -31,7 +31,9 @@ COMMANDS = {
     "openapi",
 }  # fmt: skip
 STORE_COMMANDS = {"import", "export", "erase"}
-MODEL_COMMANDS = {"list", "show", "verify", "sign", "promote", "rollback", "keygen"}
+MODEL_COMMANDS = {
+    "list", "show", "verify", "sign", "promote", "shadow", "rollback", "keygen",
+}  # fmt: skip
 
 
 def refusal(capsys: pytest.CaptureFixture[str]) -> str:
@@ -163,7 +165,7 @@ def test_an_empty_folder_of_models_lists_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["models", "list", "--json", "--models-dir", str(tmp_path)]) == 0
-    nothing: dict[str, object] = {"versions": [], "current": None}
+    nothing: dict[str, object] = {"versions": [], "current": None, "shadow": None}
     assert json.loads(capsys.readouterr().out) == nothing | {"grades": {}, "failed_gates": {}}
 
 
