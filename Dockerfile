@@ -21,8 +21,9 @@ COPY cli cli
 RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
  && python -m pip --python /opt/keepwell/bin/python install --no-deps --no-index dist/*.whl
 # Kernels, compiled once for any CPU: the first start takes seconds, and nothing needs to be written.
+# Those of what is installed (-P), not of the sources here: they are looked up by their place.
 RUN NUMBA_CPU_NAME=generic NUMBA_CACHE_DIR=/opt/keepwell/kernels \
-      /opt/keepwell/bin/python -m service.warm_up
+      /opt/keepwell/bin/python -P -m service.warm_up
 
 FROM build AS inventory
 COPY requirements/audit.txt requirements/

@@ -120,6 +120,17 @@ def _run(image: Built, models: Path, data: Path, changes: dict[str, str]) -> dic
     return found
 
 
+def _said(image: Built, code: str) -> str:
+    """What the image's Python prints."""
+    variables = [f"{name}={value}" for name, value in image.environment.items()]
+    return subprocess.run(
+        ["chroot", str(image.root), "/usr/bin/env", "-i", *variables, "python", "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+
+
 def _facts(image: Built, materials: dict[str, Any]) -> dict[str, str]:
     there = [
         name
@@ -133,6 +144,11 @@ def _facts(image: Built, materials: dict[str, Any]) -> dict[str, str]:
     size = sum(path.lstat().st_size for path in environment.rglob("*") if path.is_file())
     kept = sum(path.stat().st_size for path in (environment / "kernels").rglob("*.nb?"))
     assert not there, there
+    assert "True" in _said(
+        image,
+        "import pathlib as p, churn.calibration as c; "
+        "print(p.Path(c.sigmoid._cache.cache_path).is_dir())",
+    ), "kernels are looked for elsewhere"
     listed = {part["name"].lower() for part in materials["components"]}
     return {
         "no compiler, no installer, no training library": f"None of {', '.join(NOT_IN_IT)}; "

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +25,7 @@ CUSTOMER = {
         {"occurred_at": "2026-10-02T10:11:00Z", "kind": "purchase", "amount": 54.9},
     ],
 }
-PATIENCE_SECONDS = 180.0
+PATIENCE_SECONDS = 600.0
 UNPRIVILEGED = (
     "/usr/bin/setpriv", "--reuid=10001", "--regid=10001", "--clear-groups", "--no-new-privs",
     "--bounding-set=-all", "--inh-caps=-all",
@@ -56,7 +55,7 @@ def main(given: dict[str, Any]) -> dict[str, Any]:
     finally:
         process.send_signal(signal.SIGTERM)
         asked = time.monotonic()
-        _, log = process.communicate(timeout=60)
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
         found["seconds to end"] = time.monotonic() - asked
         found["exit code"] = process.returncode
         found["log"] = log.splitlines()
@@ -81,13 +80,13 @@ def _mount(root: Path, models: Path, data: Path) -> None:
 def _ask(path: str, body: object = None) -> Any:
     sent = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(URL + path, sent, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
         return json.load(answer)
 
 
 def _until(path: str, process: subprocess.Popen[str]) -> None:
     for _ in _turns():
-        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+        with contextlib.suppress(OSError):  # not listening yet, or not ready
             _ask(path)
             return
         if process.poll() is not None:

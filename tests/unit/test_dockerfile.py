@@ -61,6 +61,8 @@ def test_kernels_are_looked_for_where_and_as_they_were_compiled() -> None:
     for name in ("NUMBA_CACHE_DIR", "NUMBA_CPU_NAME"):
         assert f"{name}={kept[name]} " in warmed
     assert kept["NUMBA_CACHE_DIR"].startswith("/opt/keepwell/")
+    # Without -P the sources in the working folder would be compiled, not what is installed.
+    assert "/opt/keepwell/bin/python -P -m service.warm_up" in warmed
 
 
 def test_every_variable_of_the_image_is_a_setting() -> None:
