@@ -51,6 +51,7 @@ class Scoring:
         self._request_id = request_id
         self._mode = mode
         self.seconds = 0.0
+        self.reach = loaded.scorer.policy.ready.reach
 
     def row(self, request: Checked, root: str = "") -> CustomerRow:
         """Make a request ready to be scored.

@@ -188,7 +188,7 @@ class Rows:
         asked = list({row.customer_id for row in self._ready.values()})
         if not asked:
             return
-        since = contacts.since(min(row.as_of for row in self._ready.values()))
+        since = min(row.as_of for row in self._ready.values()) - self._scoring.reach
         found: Mapping[str, Sequence[Contact]] | None = None
         if self._state.deliveries.any:
             with suppress(StoreUnavailable, StoreTooNew):
@@ -197,14 +197,16 @@ class Rows:
             if found is None:
                 self._ready[at] = contacts.unknown(row)
             else:
-                self._ready[at] = contacts.added(row, found.get(row.customer_id, ()))
+                self._ready[at] = contacts.added(
+                    row, found.get(row.customer_id, ()), self._scoring.reach
+                )
 
     def answer(self) -> None:
         """Score what was taken, a block at a time."""
         for at, (history, held, contacted) in self._histories.items():
             try:
                 row = self._scoring.stored_row(self.stored[at], history, held)
-                self._ready[at] = contacts.added(row, contacted)
+                self._ready[at] = contacts.added(row, contacted, self._scoring.reach)
             except Exception as error:
                 self._out[at] = self._refusal(at, error)
         ready = sorted(self._ready.items())
@@ -273,7 +275,7 @@ class Rows:
             self._out[at] = self._scoring.render(*one.answer(standing))
 
     def _since(self, asked: Mapping[int, Checked]) -> int:
-        return contacts.since(min(map(self._scoring.as_of, asked.values())))
+        return min(map(self._scoring.as_of, asked.values())) - self._scoring.reach
 
     def _take(self, checked: Checked, root: str) -> None:
         at = len(self._out)

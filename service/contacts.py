@@ -17,8 +17,6 @@ from service.background import always
 from service.store.database import Database
 from service.store.outcomes import any_delivered
 
-DAYS = 90
-"""How long before `as_of` deliveries are looked at."""
 LOOK_SECONDS = 2.0
 """How soon a delivery counts that was told to another process."""
 UNKNOWN = "contacts_unknown"
@@ -27,17 +25,21 @@ UNKNOWN = "contacts_unknown"
 _log = logging.getLogger(f"{logs.ROOT}.contacts")
 
 
-def since(as_of: int) -> int:
-    """The instant after which deliveries count, microseconds since 1970-01-01 UTC."""
-    return as_of - DAYS * MICROSECONDS_PER_DAY
-
-
-def added(row: CustomerRow, delivered: Iterable[Contact]) -> CustomerRow:
+def added(row: CustomerRow, delivered: Iterable[Contact], reach: int) -> CustomerRow:
     """A row that knows of what was delivered, beside what its events tell.
 
     An event that tells of a contact and no more, on the day of a delivery, is that delivery.
+
+    Parameters
+    ----------
+    row : CustomerRow
+        Of the customer.
+    delivered : iterable of Contact
+        What was delivered, whenever.
+    reach : int
+        The policy's, microseconds: what was delivered longer before `as_of` does not count.
     """
-    found = sorted(one for one in delivered if since(row.as_of) < one.at <= row.as_of)
+    found = sorted(one for one in delivered if row.as_of - reach < one.at <= row.as_of)
     if not found:
         return row
     days = {one.at // MICROSECONDS_PER_DAY for one in found}

@@ -138,7 +138,8 @@ class Planning:
     ) -> bytes:
         """Make the plan and put it into JSON."""
         prepared = self._prepared(found, marks)
-        blocks = [_contacted(block, delivered) for block in prepared.blocks]
+        reach = self.loaded.scorer.policy.ready.reach
+        blocks = [_contacted(block, delivered, reach) for block in prepared.blocks]
         prepared = prepared._replace(blocks=blocks)
         places = np.concatenate([np.empty(0, np.int64), *(b.places for b in prepared.blocks)])
         ids = [who for block in prepared.blocks for who in block.customer_id]
@@ -254,11 +255,11 @@ class Planning:
         return {"index": index, **document}
 
 
-def _contacted(block: Block, delivered: Mapping[str, Sequence[Contact]]) -> Block:
+def _contacted(block: Block, delivered: Mapping[str, Sequence[Contact]], reach: int) -> Block:
     """A block that knows of what was delivered to its customers."""
     if not delivered:
         return block
-    rows = [added(row, delivered.get(row.customer_id, ())) for row in block.rows()]
+    rows = [added(row, delivered.get(row.customer_id, ()), reach) for row in block.rows()]
     return block._replace(contacts=[row.contacts for row in rows])
 
 

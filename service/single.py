@@ -82,21 +82,21 @@ async def _stored(state: State, scoring: Scoring, checked: Checked) -> _Scored:
     """Answer from what is stored of the customer."""
     held = scoring.held(checked, await state.freshness.marks())
     as_of = scoring.as_of(checked)
-    stored = await state.reading.stored(checked.customer_id, contacts.since(as_of))
+    stored = await state.reading.stored(checked.customer_id, as_of - scoring.reach)
     events = stored.events
     if events is None:
         return _Scored(scoring.unknown(checked), None)
 
     def answer() -> _Scored:
         row = scoring.stored_row(checked, History.decode(events), held)
-        return _scored(scoring, contacts.added(row, stored.contacts))
+        return _scored(scoring, contacts.added(row, stored.contacts, scoring.reach))
 
     return await _where_it_fits(state, len(events), answer)
 
 
 async def _contacted(state: State, scoring: Scoring, checked: Checked, size: int) -> _Scored:
     """Answer from what was sent, and from what was delivered to the customer."""
-    since = contacts.since(scoring.as_of(checked))
+    since = scoring.as_of(checked) - scoring.reach
     try:
         stored = await state.reading.stored(checked.customer_id, since)
     except (StoreUnavailable, StoreTooNew):
@@ -104,7 +104,9 @@ async def _contacted(state: State, scoring: Scoring, checked: Checked, size: int
 
     def answer() -> _Scored:
         row = scoring.row(checked)
-        row = contacts.unknown(row) if stored is None else contacts.added(row, stored.contacts)
+        if stored is None:
+            return _scored(scoring, contacts.unknown(row))
+        row = contacts.added(row, stored.contacts, scoring.reach)
         return _scored(scoring, row)
 
     return await _where_it_fits(state, size, answer)

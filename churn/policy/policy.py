@@ -49,6 +49,9 @@ Money = Annotated[float, Field(ge=0.0, le=1e9)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Days = Annotated[int, Field(ge=0, le=3650)]
 
+LEAST_REACH_DAYS = 90
+"""Deliveries are looked at for so long at least, whatever the rules."""
+
 
 class _Table(BaseModel):
     model_config = ConfigDict(
@@ -187,6 +190,12 @@ class Rules(_Table):
     measured too."""
     exploration_days: int = Field(default=30, ge=1, le=3650)
     """For so long the same customer is drawn alike."""
+
+    @property
+    def reach_days(self) -> int:
+        """So many days before a decision a delivery may still matter to it."""
+        asked = self.cooldown_days, self.contact_cap_days, self.message_first_days
+        return max(LEAST_REACH_DAYS, *asked)
 
 
 Candidates = dict[Segment, list[Name]]

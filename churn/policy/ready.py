@@ -83,6 +83,8 @@ class Ready:
         By situation, band and segment; complete.
     salt, share, rate, epoch
         Of the holdout and of exploration; `epoch` in microseconds.
+    reach : int
+        For so long a delivery may matter, microseconds.
     message_first : bool
         As in the policy's rules.
     never : bool
@@ -108,6 +110,7 @@ class Ready:
         self.share = rules.holdout_share
         self.rate = rules.exploration_rate
         self.epoch = rules.exploration_days * MICROSECONDS_PER_DAY
+        self.reach = rules.reach_days * MICROSECONDS_PER_DAY
         self.message_first = rules.message_first
         self.never = rules.contact_cap == 0
 

@@ -9,6 +9,8 @@ import pytest
 
 from churn.events import MICROSECONDS_PER_DAY as DAY
 from churn.policy.contacts import Contact
+from churn.policy.default import DEFAULT
+from churn.policy.policy import LEAST_REACH_DAYS
 from service import contacts, instants
 from service.settings import Settings
 from service.store.decisions import Decided, Decisions
@@ -219,7 +221,7 @@ def test_a_decision_tells_the_contacts_that_it_knew_of(client: AppClient) -> Non
 
 def test_deliveries_of_others_and_of_long_ago_do_not_count(client: AppClient) -> None:
     state = client.app.state.keepwell
-    at = NOW - contacts.DAYS * DAY - 1
+    at = NOW - LEAST_REACH_DAYS * DAY - 1
     plant(state.store, decided(1, customer_id="c-1", decided_at=at, as_of=at))
     state.outcomes.add(decided(1).decision_id, Outcome.DELIVERED, at, now=at, allowance=0)
     plant(state.store, decided(2, customer_id="c-2", decided_at=NOW, as_of=NOW))
@@ -230,13 +232,50 @@ def test_deliveries_of_others_and_of_long_ago_do_not_count(client: AppClient) ->
     assert json.loads(stored(client, "c-1")[0].facts)["contacts"] == []
 
 
+def test_a_rule_that_looks_back_farther_sees_what_was_delivered_then(
+    published: Path, tmp_path: Path, store_url: str
+) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text(DEFAULT, encoding="utf-8")
+    settings = Settings(
+        models_dir=published, store_url=store_url, policy_file=policy, stale_after_hours=1e6,
+        stale_limit_hours=1e6,
+    )  # fmt: skip
+    with build(settings) as client:
+        who, state, at = acted_on(client), client.app.state.keepwell, NOW - 120 * DAY
+        keep(client, who, LEAVING)
+        plant(state.store, decided(customer_id=who, decided_at=at, as_of=at))
+        state.outcomes.add(decided().decision_id, Outcome.DELIVERED, at, now=at, allowance=0)
+        client.refresh()
+
+        def told() -> list[str]:
+            whole, stored = customer(customer_id=who, events=LEAVING), {"customer_id": who}
+            rows = client.post("/v1/score/batch", {"customers": [whole, stored]}).json()["results"]
+            alone = [client.post("/score", one).json() for one in (whole, stored)]
+            return [one["action"]["code"] for one in (*rows, *alone)]
+
+        def left_out() -> list[dict[str, str]]:
+            found = client.post("/v1/plan", {"customers": [who]}).json()["left_out"]
+            assert isinstance(found, list)
+            return found
+
+        assert "none" not in told()
+        assert left_out() == []
+        wider = DEFAULT.replace("cooldown_days = 14", "cooldown_days = 121")
+        policy.write_text(wider, encoding="utf-8")
+        client.refresh()
+        assert told() == ["none"] * 4
+        assert left_out() == [{"customer_id": who, "reason": "contacted"}]
+
+
 def test_an_event_that_tells_of_the_same_contact_is_not_counted_twice(client: AppClient) -> None:
     row = client.app.state.keepwell.loaded().scorer.rows.of_events("c", [], NOW)
     told = (Contact(NOW - DAY), Contact(NOW - 9 * DAY))
     row = row._replace(contacts=told)
     delivered = [Contact(NOW - DAY + 5, "points"), Contact(NOW + 1, "points")]
-    assert contacts.added(row, delivered).contacts == (delivered[0], told[1])
-    assert contacts.added(row, []).contacts == told
+    assert contacts.added(row, delivered, 2 * DAY).contacts == (delivered[0], told[1])
+    assert contacts.added(row, delivered, DAY // 2).contacts == told
+    assert contacts.added(row, [], 2 * DAY).contacts == told
 
 
 def test_another_process_hears_of_a_delivery(
