@@ -39,7 +39,6 @@ async def erase_customer(request: Request) -> Response:
     erased = await asyncio.get_running_loop().run_in_executor(
         state.clearing, state.eraser.erase, customer_id
     )
-    state.management.forget()
     return Response(
         orjson.dumps(erased.document()),
         status_code=202 if erased.pending else 200,

@@ -27,6 +27,7 @@ from service.models import Loaded
 from service.problems import overloaded
 from service.store.database import Database
 from service.store.exporting import Exporting
+from service.store.tombstones import Erasures, erasures
 
 KEPT_SECONDS = 900.0
 MOST_KEPT = 16
@@ -39,10 +40,15 @@ USUAL_MARGIN_RATE = 0.30
 
 
 class Asked(NamedTuple):
-    """What is asked: a period, and the model that says who is a customer."""
+    """What is asked: a period, the model that says who is a customer, and who is forgotten.
+
+    Whoever is erased, by whatever process, makes another question of it, so nothing that was
+    computed with them is told any more.
+    """
 
     period: Period
     model_version: str
+    forgotten: Erasures
 
 
 class _Page(NamedTuple):
@@ -74,7 +80,7 @@ class Management:
         self._kept: OrderedDict[Asked, tuple[int, dict[str, Any]]] = OrderedDict()
 
     async def figures(self, period: Period, loaded: Loaded) -> dict[str, Any]:
-        """The figures of a period, at most `KEPT_SECONDS` old.
+        """The figures of a period, at most `KEPT_SECONDS` old, and none of who is erased by now.
 
         They are made to their end although nobody waits any more, for whoever asks again.
 
@@ -85,7 +91,8 @@ class Management:
         StoreUnavailable, StoreTooNew
             They cannot be known now.
         """
-        asked = Asked(period, loaded.version)
+        forgotten = await asyncio.to_thread(_forgotten, self._database)
+        asked = Asked(period, loaded.version, forgotten)
         known = self._kept.get(asked)
         if known is not None and self._clock() - known[0] < KEPT_SECONDS * 1e6:
             return known[1]
@@ -98,20 +105,14 @@ class Management:
             making.add_done_callback(partial(self._made, asked))
         return await asyncio.shield(making)
 
-    def forget(self) -> None:
-        """Count anew from now on."""
-        self._kept.clear()
-        self._making.clear()
-
     async def _make(self, asked: Asked, loaded: Loaded) -> dict[str, Any]:
         async with self._one:
             at = self._clock()
             told = await asyncio.to_thread(_told, self._database, asked.period, loaded, at)
-        if self._making.get(asked) is asyncio.current_task():  # nothing was to be forgotten since
-            self._kept[asked] = at, told
-            self._kept.move_to_end(asked)
-            while len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
+        self._kept[asked] = at, told
+        self._kept.move_to_end(asked)
+        while len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
         return told
 
     def _made(self, asked: Asked, task: "asyncio.Task[dict[str, Any]]") -> None:
@@ -121,14 +122,20 @@ class Management:
             task.exception()  # whoever waits is told; if nobody does, it is of no interest
 
 
+def _forgotten(database: Database) -> Erasures:
+    with database.reading(single=True) as connection:
+        return erasures(connection)
+
+
 def _told(database: Database, period: Period, loaded: Loaded, at: int) -> dict[str, Any]:
-    counted, sample = _counted(database, period)
+    exporting = Exporting(database)
+    counted, sample = _counted(exporting, period)
     manifest = loaded.manifest
     rate = USUAL_MARGIN_RATE if manifest.value is None else manifest.value.margin_rate
     asked = len(sample)
     shares: dict[str, dict[str, float]] | None = None
     if loaded.scorer.schema.loop and asked:
-        counts = _lost_by(loaded.scorer, sample, period.start)
+        counts = _lost_by(loaded.scorer, sample, period.start, exporting.received)
         shares = {name: {kind: n / asked for kind, n in counts[name].most_common()} for name in BY}
     return {
         "start": instants.text(period.start),
@@ -144,9 +151,8 @@ def _told(database: Database, period: Period, loaded: Loaded, at: int) -> dict[s
     }
 
 
-def _counted(database: Database, period: Period) -> tuple[Tally, list[tuple[str, History]]]:
+def _counted(exporting: Exporting, period: Period) -> tuple[Tally, list[tuple[str, History]]]:
     """Count everybody, and keep a random part of the lost."""
-    exporting = Exporting(database)
     counted, lost = Tally(), 0
     sample: list[tuple[str, History]] = []
     chance = random.Random(period.start)
@@ -174,12 +180,12 @@ def _page(histories: list[tuple[str, History]], received: int) -> _Page:
 
 
 def _lost_by(
-    scorer: Scorer, lost: list[tuple[str, History]], as_of: int
+    scorer: Scorer, lost: list[tuple[str, History]], as_of: int, received: int
 ) -> dict[str, Counter[str]]:
     n_extras = len(scorer.schema.extras)
     rows = []
     for who, history in lost:
-        row = features(history.log(who), as_of, scorer.settings)
+        row = features(history.log(who, received), as_of, scorer.settings)
         mask_absent_feeds(row, scorer.feeds)
         rows.append(np.hstack([row, np.full((1, n_extras), np.nan)]))
     return lost_by(scorer, np.concatenate(rows))

@@ -12,8 +12,9 @@ import hashlib
 import hmac
 import secrets as randomness
 from collections.abc import Collection
+from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from service.store.errors import WrongErasureKey
 from service.store.tables import secrets, tombstones
@@ -25,6 +26,20 @@ OPTION = "erasure_key"
 KEY, FINGERPRINT = "tombstones", "tombstones-fingerprint"
 _KEY_BYTES = 32
 _ANY = "SELECT 1 FROM tombstones LIMIT 1"  # asked with every write: without being compiled
+
+
+class Erasures(NamedTuple):
+    """How many people were forgotten, and when the last of them was; None where nobody was."""
+
+    people: int
+    last_at: int | None
+
+
+def erasures(connection: Connection) -> Erasures:
+    """What another erasure, by whatever process, changes."""
+    counted = select(func.count(), func.max(tombstones.c.erased_at))
+    people, last_at = connection.execute(counted).one()
+    return Erasures(people, last_at)
 
 
 def digest(connection: Connection, customer_id: str) -> bytes:

@@ -9,7 +9,9 @@ import pytest
 
 from churn.registry import Registry
 from churn.retention import DEFINITIONS
+from service import management
 from service.settings import Settings
+from service.store.exporting import Exporting
 from tests.contract.client import AppClient, build
 
 PERIOD = {"start": "2026-07-01", "end": "2026-10-01"}
@@ -90,6 +92,46 @@ def test_nobody_who_was_erased_is_counted(client: AppClient) -> None:
     assert asked(client, **PERIOD).json()["lost"] == 1
     assert client.request("DELETE", "/v1/customers/b").status_code == 200
     assert asked(client, **PERIOD).json()["lost"] == 0
+
+
+def test_figures_that_were_computed_while_somebody_was_erased_are_not_kept(
+    client: AppClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(client, BOUGHT)
+    told, eraser = management._told, client.app.state.keepwell.eraser
+
+    def meanwhile(*asked: Any) -> dict[str, Any]:
+        found = told(*asked)
+        monkeypatch.undo()
+        eraser.erase("b")
+        return found
+
+    monkeypatch.setattr(management, "_told", meanwhile)
+    assert asked(client, **PERIOD).json()["lost"] == 1  # as it was when it was asked
+    assert asked(client, **PERIOD).json()["lost"] == 0
+
+
+def test_an_erasure_by_another_process_counts_too(client: AppClient) -> None:
+    send(client, BOUGHT)
+    assert asked(client, **PERIOD).json()["lost"] == 1
+    client.app.state.keepwell.eraser.erase("b")  # as `keepwell store erase` does
+    assert asked(client, **PERIOD).json()["lost"] == 0
+
+
+def test_the_lost_are_told_apart_by_what_had_been_received(
+    client: AppClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(client, BOUGHT)
+    usual = asked(client, **PERIOD).json()["lost_by"]
+    state = client.app.state.keepwell
+    received = Exporting(state.store).received
+    send(client, {"b": [(f"2026-0{1 + at // 8}-0{1 + at % 8}", 80.0) for at in range(16)]})
+    state.management._kept.clear()
+    with monkeypatch.context() as patch:  # as if it had come while histories were read
+        patch.setattr("service.store.exporting.number_of", lambda connection: received)
+        assert asked(client, **PERIOD).json()["lost_by"] == usual
+    state.management._kept.clear()
+    assert asked(client, **PERIOD).json()["lost_by"] != usual
 
 
 @pytest.mark.parametrize(
