@@ -4,11 +4,14 @@ Each customer gets at most one action. With a price on money and a toll on each 
 everybody simply takes what is best for them; the right prices are those at which this fits the
 limits (`service.plan` finds them). What is taken at given prices also bounds from above what any
 plan can earn (the Lagrangian dual; for one choice per customer it equals the linear relaxation's).
+
+Who is set aside takes nothing. When actions are given out they are asked at their turn all the
+same: what is noted for them is what they would have got then.
 """
 
 import numpy as np
 
-from churn.compiled import Floats, Integers, compiled
+from churn.compiled import Booleans, Floats, Integers, compiled
 
 NOBODY = -1
 """The choice of who gets no action."""
@@ -16,9 +19,9 @@ NOBODY = -1
 
 @compiled
 def take_best(
-    value: Floats, cost: Floats, price: float, toll: Floats, chosen: Integers, taken: Integers
+    value: Floats, cost: Floats, aside: Booleans, price: float, toll: Floats, taken: Integers
 ) -> tuple[float, float]:
-    """Give each customer what is best at given prices, and count it.
+    """Count what is taken where everybody takes what is best for them at given prices.
 
     Parameters
     ----------
@@ -26,14 +29,14 @@ def take_best(
         Expected value of each action for each customer, its cost taken off; -inf: not allowed.
     cost : ndarray of float64, shape (n, k)
         What each would spend of the budget.
+    aside : ndarray of bool, shape (n,)
+        Who takes nothing.
     price : float
         Of one unit of the budget.
     toll : ndarray of float64, shape (k,)
         Of one place in each action.
-    chosen : ndarray of int64, shape (n,)
-        Filled with each one's action, -1 for none. Of equals the cheaper is taken.
     taken : ndarray of int64, shape (k,)
-        Filled with how often each action was taken.
+        Filled with how often each action was taken. Of equals the cheaper is.
 
     Returns
     -------
@@ -44,6 +47,8 @@ def take_best(
     spent = 0.0
     taken[:] = 0
     for i in range(len(value)):
+        if aside[i]:
+            continue
         best = 0.0
         pick = -1
         for a in range(value.shape[1]):
@@ -51,7 +56,6 @@ def take_best(
             if left > best or (left == best and pick >= 0 and cost[i, a] < cost[i, pick]):
                 best = left
                 pick = a
-        chosen[i] = pick
         if pick >= 0:
             surplus += best
             spent += cost[i, pick]
@@ -61,7 +65,13 @@ def take_best(
 
 @compiled
 def fill(
-    order: Integers, value: Floats, cost: Floats, budget: float, room: Integers, chosen: Integers
+    order: Integers,
+    value: Floats,
+    cost: Floats,
+    aside: Booleans,
+    budget: float,
+    room: Integers,
+    chosen: Integers,
 ) -> float:
     """Give actions out in a given order for as long as the limits allow.
 
@@ -71,6 +81,8 @@ def fill(
         Positions in the flattened `value`: who is served with what, first to last.
     value, cost
         As in `take_best`; what has no positive value is given to nobody.
+    aside : ndarray of bool, shape (n,)
+        Who is noted for what there is at their turn, and takes nothing of it.
     budget : float
         What may be spent.
     room : ndarray of int64, shape (k,)
@@ -93,6 +105,8 @@ def fill(
         if spent + cost[i, a] > budget:
             continue
         chosen[i] = a
+        if aside[i]:
+            continue
         room[a] -= 1
         spent += cost[i, a]
     return spent

@@ -1,8 +1,12 @@
 """What goes to stdout and stderr: one JSON document, or lines for people."""
 
+import ctypes
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,21 @@ def say(lines: Iterable[str]) -> None:
 def print_json(value: Any) -> None:
     """Print one JSON document on stdout; what is not a number is null, never NaN."""
     typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+@contextmanager
+def libraries_to_stderr() -> Iterator[None]:
+    """Send to stderr what compiled libraries print: HiGHS leaves a line on stdout now and then."""
+    library = ctypes.CDLL(None)
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        library.fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,9 +25,10 @@ from cli.options import (
     PolicyFile,
     instant,
 )
-from cli.output import print_json, say
+from cli.output import libraries_to_stderr, print_json, say
 from cli.progress import progress
 from cli.score import FORMATS
+from cli.store import StoreUrl, opened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,9 +66,21 @@ def plan(
     ] = None,
     policy: PolicyFile = None,
     models_dir: ModelsDir = DEFAULT_MODELS,
+    record: Annotated[
+        bool,
+        typer.Option(
+            "--record",
+            help="Store the decisions, one per customer and day; start it again after an "
+            "interruption, and it goes on with what is left.",
+        ),
+    ] = False,
+    store_url: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give everybody of the log the actions that are worth most together."""
+    """Give everybody of the log the actions that are worth most together.
+
+    With --record or --store-url what the store knows counts: deliveries, and decisions of the day.
+    """
     if out.suffix not in FORMATS:
         raise typer.BadParameter(f"--out must end in {', '.join(FORMATS)}, not {out.name!r}")
     if find_spec("scipy") is None:
@@ -76,11 +90,10 @@ def plan(
     with training_extra():
         from training.bulk import current_scorer
         from training.config import Config
-        from training.policy.everybody import crowds
         from training.settings import read
+    from cli.planned import Planned
     from service.plan import words
-    from service.plan.making import make
-    from service.plan.options import WHY, joined, options_of
+    from service.plan.options import WHY
     from service.policies import read as read_policy
 
     settings = read(config)
@@ -93,24 +106,26 @@ def plan(
     chosen = None if policy is None else read_policy(policy)
     scorer = current_scorer(models_dir, chosen, keys())
     places = _places(capacity or [], scorer.policy.actions)
-    ids: list[str] = []
-    parts = []
-    with progress() as listener:
-        now = datetime.now(UTC)
-        for crowd in crowds(settings, scorer, as_of=as_of, now=now, progress=listener):
-            ids += crowd.customer_id
-            parts.append(options_of(scorer.advisor, crowd))
-        made = make(joined(parts), budget=math.inf if budget is None else budget, capacity=places)
-    _write(made, ids, WHY, out)
+    with ExitStack() as stack, progress() as listener:
+        database = None
+        if record or store_url is not None:
+            database = stack.enter_context(closing(opened(store_url)))
+        planned = Planned(scorer, database, record=record, progress=listener)
+        planned.weigh(settings, as_of=as_of, now=datetime.now(UTC))
+        with libraries_to_stderr():
+            made = planned.made(budget=math.inf if budget is None else budget, capacity=places)
+    names = planned.book.names if record else None
+    _write(made, [who for who, _ in planned.book.keys], WHY, names, out)
     currency = scorer.bundle.manifest.currency
     given = Counter(
         made.codes[at] for at in made.action[~made.withheld & (made.action >= 0)].tolist()
     )
     left_out = Counter(WHY[at] for at in made.why[made.why >= 0].tolist())
+    n = len(planned.book.keys)
     if as_json:
         print_json(
             {
-                "customers": len(ids),
+                "customers": n,
                 "assigned": given,
                 "withheld": int(made.withheld.sum()),
                 "left_out": left_out,
@@ -120,19 +135,26 @@ def plan(
                 "service_cost": made.service_cost,
                 "currency": currency,
                 "shadow_prices": words.shadow_prices(made, budget),
+                "recorded": planned.recorded,
+                "standing": planned.book.n_standing,
                 "path": out,
             }
         )
         return
     say(
         [
-            f"wrote {len(ids):,} customers to {out}",
-            *(f"{n:>9,}  {code}" for code, n in given.most_common()),
+            f"wrote {n:,} customers to {out}",
+            *(f"{count:>9,}  {code}" for code, count in given.most_common()),
             f"{int(made.withheld.sum()):>9,}  held out, so that the effect can be measured",
-            *(f"{n:>9,}  get nothing: {words.REASONS[why]}" for why, n in left_out.most_common()),
+            *(
+                f"{many:>9,}  get nothing: {words.REASONS[why]}"
+                for why, many in left_out.most_common()
+            ),
             f"expected value {made.value:,.2f} {currency} after a cost of {made.spent:,.2f}; no "
             f"plan within these limits is worth more than {made.upper_bound:,.2f}",
             *words.prices(made, budget, currency),
+            *words.kept(planned.book.n_standing),
+            *([f"recorded {planned.recorded:,} decisions"] if record else []),
         ]
     )
 
@@ -153,7 +175,13 @@ def _places(given: Sequence[str], actions: Mapping[str, Any]) -> dict[str, int]:
     return found
 
 
-def _write(made: "Plan", ids: Sequence[str], why: Sequence[str], out: Path) -> None:
+def _write(
+    made: "Plan",
+    ids: Sequence[str],
+    why: Sequence[str],
+    names: Sequence[str | None] | None,
+    out: Path,
+) -> None:
     import pyarrow as pa
 
     from training.score_files import write
@@ -174,6 +202,7 @@ def _write(made: "Plan", ids: Sequence[str], why: Sequence[str], out: Path) -> N
             "expected_value": number(made.expected_value),
             "cost": number(made.cost),
             "reason": named(made.why, why),
+            **({} if names is None else {"decision_id": pa.array(names, pa.string())}),
         }
     )
     write(iter([table]), out, table.schema, as_csv=_AS_CSV)

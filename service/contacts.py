@@ -39,12 +39,20 @@ def added(row: CustomerRow, delivered: Iterable[Contact], reach: int) -> Custome
     reach : int
         The policy's, microseconds: what was delivered longer before `as_of` does not count.
     """
-    found = sorted(one for one in delivered if row.as_of - reach < one.at <= row.as_of)
+    known = joined(row.contacts, delivered, row.as_of, reach)
+    return row if known is row.contacts else row._replace(contacts=known)
+
+
+def joined(
+    told: tuple[Contact, ...], delivered: Iterable[Contact], as_of: int, reach: int
+) -> tuple[Contact, ...]:
+    """What events tell of contacts, and what was delivered; parameters as `added` has them."""
+    found = sorted(one for one in delivered if as_of - reach < one.at <= as_of)
     if not found:
-        return row
+        return told
     days = {one.at // MICROSECONDS_PER_DAY for one in found}
-    others = [one for one in row.contacts if one.at // MICROSECONDS_PER_DAY not in days]
-    return row._replace(contacts=(*found, *others))
+    others = [one for one in told if one.at // MICROSECONDS_PER_DAY not in days]
+    return (*found, *others)
 
 
 def unknown(row: CustomerRow) -> CustomerRow:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 
 from churn.events import MICROSECONDS_PER_DAY
+from churn.policy.action import BY_SCORE
 from service import body, contract, instants, parameters
 from service.problems import UNKNOWN_CUSTOMER, UNKNOWN_DECISION, FieldError, Problem, invalid_field
 from service.recorded_routes import CustomerId, is_possible
@@ -153,6 +154,7 @@ def _told(decided: Decided, came: list[CameOf]) -> dict[str, Any]:
         "as_of": instants.text(decided.as_of),
         "model_version": decided.model_version,
         "policy_version": decided.policy_version,
+        "by": facts.get("by", BY_SCORE),
         "action": decided.action,
         "channel": facts["channel"],
         "act_by": None if act_by is None else _date(act_by),

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 from starlette.types import Receive, Scope
 
+from churn.events import MICROSECONDS_PER_DAY
 from churn.history import History
 from churn.policy.contacts import Contact
 from service import body, instants
@@ -23,12 +24,18 @@ from service.jobs.sent import Row
 from service.marks import Marks
 from service.models import Loaded
 from service.plan import words
+from service.plan.answer import told
 from service.plan.crowds import options_of_block
-from service.plan.making import Plan, make
-from service.plan.options import NOBODY, WHY, joined
+from service.plan.decided import decisions
+from service.plan.making import Plan
+from service.plan.noted import Noted
+from service.plan.options import Options, joined
+from service.plan.standing import Book, make_around
 from service.problems import NOT_FOUND, Problem, invalid_field
 from service.schemas import PlanLimits
 from service.state import State, count_failure
+from service.store.decisions import Decided
+from service.store.recorder import Standing
 from service.validation import FIELD_NAMES, check_count, nearest, parse, plan_limits
 
 _NAMES = FIELD_NAMES | set(PlanLimits.model_fields)
@@ -70,8 +77,15 @@ async def _planned(state: State, planning: "Planning", raw: bytes) -> Reply:
     delivered: Mapping[str, Sequence[Contact]] = {}
     if state.deliveries.any:
         delivered = await state.reading.contacts(planning.customers, 0)
-    answer = partial(planning.answer, found, marks, delivered)
-    content = await loop.run_in_executor(state.worker, answer)
+    weigh = partial(planning.weigh, found, marks, delivered)
+    await loop.run_in_executor(state.worker, weigh)
+    if planning.is_recorded:
+        find = partial(state.decisions.standing, set(planning.book.keys))
+        planning.book.read(await state.reading.call(find))
+    decided = await loop.run_in_executor(state.worker, planning.decided)
+    if decided:
+        planning.settle(decided, await state.recorder.record((), decided))
+    content = await loop.run_in_executor(state.worker, planning.content)
     return Reply(content, body.JSON, planning.loaded.version)
 
 
@@ -86,17 +100,29 @@ class Planning:
         Of the request.
     loaded : Loaded
         The model.
+
+    Attributes
+    ----------
+    customers : list of str
+        Everybody who was sent.
+    book : Book
+        What is recorded of those who were scored.
     """
 
     def __init__(self, state: State, scope: Scope, loaded: Loaded) -> None:
         self.loaded = loaded
+        self.customers: list[str] = []
+        self.book = Book([])
         self._state = state
         self._request_id = id_of(scope)
         self._instance = route_template(scope)
         self._now = state.clock()
         self._limits = PlanLimits()
         self._rows: list[Row] = []
-        self.customers: list[str] = []
+        self._prepared = Prepared(0, [], {}, {})
+        self._options: Options | None = None
+        self._noted: Noted | None = None
+        self._made: Plan | None = None
 
     def take(self, raw: bytes) -> list[str]:
         """Check the body; return the customers of whom nothing but an id was sent.
@@ -130,34 +156,95 @@ class Planning:
         self.customers = sorted(seen)
         return by_id
 
-    def answer(
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its decisions are to be recorded."""
+        return self._limits.record
+
+    def weigh(
         self,
         found: Mapping[str, History],
         marks: Marks | None,
         delivered: Mapping[str, Sequence[Contact]],
-    ) -> bytes:
-        """Make the plan and put it into JSON."""
-        prepared = self._prepared(found, marks)
-        reach = self.loaded.scorer.policy.ready.reach
-        blocks = [_contacted(block, delivered, reach) for block in prepared.blocks]
-        prepared = prepared._replace(blocks=blocks)
-        places = np.concatenate([np.empty(0, np.int64), *(b.places for b in prepared.blocks)])
-        ids = [who for block in prepared.blocks for who in block.customer_id]
+    ) -> None:
+        """Score everybody, and weigh what may be done about each."""
         scorer = self.loaded.scorer
-        budget = self._limits.budget
-        parts = [options_of_block(scorer, block) for block in prepared.blocks]
-        made: Plan | None = None
-        if parts:
-            order = np.argsort(places, kind="stable")  # of equals the first sent comes first
-            made = make(
-                joined(parts).taken(order),
-                budget=math.inf if budget is None else budget,
-                capacity=self._capacity(),
-            )
-            ids = [ids[at] for at in order.tolist()]
-        return orjson.dumps(self._document(prepared, made, ids))
+        self._prepared = self._ready(found, marks)
+        blocks = [
+            _contacted(block, delivered, scorer.policy.ready.reach)
+            for block in self._prepared.blocks
+        ]
+        if not blocks:
+            return
+        parts = [options_of_block(scorer, block, record=self.is_recorded) for block in blocks]
+        # Of equals the first sent comes first.
+        order = np.argsort(np.concatenate([block.places for block in blocks]), kind="stable")
+        self._options = joined([options for options, _ in parts]).taken(order)
+        if self.is_recorded:
+            self._noted = Noted.joined([noted for _, noted in parts if noted]).taken(order)
+        keys = [
+            (who, as_of // MICROSECONDS_PER_DAY)
+            for block in blocks
+            for who, as_of in zip(block.customer_id, block.as_of.tolist(), strict=True)
+        ]
+        self.book = Book([keys[at] for at in order.tolist()])
 
-    def _prepared(self, found: Mapping[str, History], marks: Marks | None) -> Prepared:
+    def decided(self) -> list[Decided]:
+        """Make the plan; tell what it decided, if that is to be recorded."""
+        if self._options is None:
+            return []
+        scorer, budget = self.loaded.scorer, self._limits.budget
+        self._made = make_around(
+            self._options,
+            self.book.standing,
+            budget=math.inf if budget is None else budget,
+            capacity=self._capacity(),
+        )
+        if self._noted is None:
+            return []
+        rows = self.book.undecided
+        return list(decisions(scorer, self._options, self._made, self._noted, rows, self._now))
+
+    def settle(self, decided: Sequence[Decided], standing: Standing) -> None:
+        """Learn what stands now that the plan is recorded."""
+        assert self._made is not None
+        self.book.keep(decided, standing)
+        self._made = self.book.settled(self._made, self.loaded.scorer.policy)
+
+    def content(self) -> bytes:
+        """Put the plan into JSON."""
+        scorer, made, budget = self.loaded.scorer, self._made, self._limits.budget
+        currency = scorer.bundle.manifest.currency
+        lists = told(made, self.book, scorer.policy, names=self.is_recorded)
+        for who, _ in self._prepared.unknown.values():
+            lists["left_out"].append({"customer_id": who, "reason": "not_scored"})
+        reasons = {one["reason"] for one in lists["left_out"]}
+        document = {
+            **lists,
+            "cost": 0.0 if made is None else made.spent,
+            "expected_value": 0.0 if made is None else made.value,
+            "upper_bound": 0.0 if made is None else made.upper_bound,
+            "service_cost": 0.0 if made is None else made.service_cost,
+            "currency": currency,
+            "shadow_prices": {} if made is None else words.shadow_prices(made, budget),
+            "notes": [
+                *([UNKNOWN] if self._state.deliveries.any is None else []),
+                *([] if made is None else words.prices(made, budget, currency)),
+                *words.kept(self.book.n_standing),
+                *(f"{code}: {text}" for code, text in words.REASONS.items() if code in reasons),
+            ],
+            "errors": [
+                self._refusal(index, problem)
+                for index, (_, problem) in sorted(self._prepared.refused.items())
+            ],
+            "model_version": self.loaded.version,
+            "policy_version": scorer.policy.version,
+            "as_of": instants.text(self._now),
+            "request_id": self._request_id,
+        }
+        return orjson.dumps(document)
+
+    def _ready(self, found: Mapping[str, History], marks: Marks | None) -> Prepared:
         asked = Job(
             job_id="plan",
             input_format="ndjson",
@@ -194,60 +281,6 @@ class Planning:
                     "/capacity",
                     "unknown_action",
                 )
-
-    def _document(self, prepared: Prepared, made: Plan | None, ids: list[str]) -> dict[str, Any]:
-        scorer, budget = self.loaded.scorer, self._limits.budget
-        currency = scorer.bundle.manifest.currency
-        assigned, withheld, left_out = [], [], []
-        if made is not None:
-            actions = scorer.policy.actions
-            for at, who in enumerate(ids):
-                position = int(made.action[at])
-                if position == NOBODY:
-                    left_out.append({"customer_id": who, "reason": WHY[made.why[at]]})
-                    continue
-                code = made.codes[position]
-                if made.withheld[at]:
-                    withheld.append({"customer_id": who, "action": code})
-                    continue
-                value = float(made.expected_value[at])
-                assigned.append(
-                    {
-                        "customer_id": who,
-                        "action": code,
-                        "channel": actions[code].channel,
-                        "owed": bool(made.owed[at]),
-                        "cost": float(made.cost[at]),
-                        "expected_value": None if math.isnan(value) else value,
-                    }
-                )
-        for who, _ in prepared.unknown.values():
-            left_out.append({"customer_id": who, "reason": "not_scored"})
-        reasons = {one["reason"] for one in left_out}
-        return {
-            "assignments": assigned,
-            "withheld": withheld,
-            "left_out": left_out,
-            "cost": 0.0 if made is None else made.spent,
-            "expected_value": 0.0 if made is None else made.value,
-            "upper_bound": 0.0 if made is None else made.upper_bound,
-            "service_cost": 0.0 if made is None else made.service_cost,
-            "currency": currency,
-            "shadow_prices": {} if made is None else words.shadow_prices(made, budget),
-            "notes": [
-                *([UNKNOWN] if self._state.deliveries.any is None else []),
-                *([] if made is None else words.prices(made, budget, currency)),
-                *(f"{code}: {text}" for code, text in words.REASONS.items() if code in reasons),
-            ],
-            "errors": [
-                self._refusal(index, problem)
-                for index, (_, problem) in sorted(prepared.refused.items())
-            ],
-            "model_version": self.loaded.version,
-            "policy_version": scorer.policy.version,
-            "as_of": instants.text(self._now),
-            "request_id": self._request_id,
-        }
 
     def _refusal(self, index: int, problem: Problem) -> dict[str, Any]:
         count_failure(self._state.metrics, problem)

@@ -6,15 +6,16 @@ decided it, under the name by which its outcomes are told.
 
 import hashlib
 import secrets
-from collections.abc import Mapping
-from typing import NamedTuple, cast
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from churn.events import MICROSECONDS_PER_DAY
-from churn.policy.action import Action
+from churn.policy.action import BY_SCORE, Action
+from churn.policy.contacts import Contact
 from churn.policy.decide import Option
 from churn.policy.policy import Situation
 from churn.rows import CustomerRow
@@ -101,14 +102,38 @@ def action_of(decided: Decided) -> Action:
     )
 
 
-def _decided(score: CustomerScore, action: Action, row: CustomerRow, at: int) -> Decided:
-    reasons = [reason.code for reason in score.reasons if reason.direction == "raises"]
+def decided_of(
+    action: Action,
+    *,
+    channels: Set[str] | None,
+    contacts: Sequence[Contact],
+    at: int,
+    as_of: int,
+    by: str = BY_SCORE,
+    **told: Any,
+) -> Decided:
+    """A decision as it is stored, under a new name.
+
+    Parameters
+    ----------
+    action : Action
+        What was decided.
+    channels, contacts
+        Of the customer, as in `churn.rows.CustomerRow`.
+    at, as_of : int
+        When it is made, and for when; microseconds since 1970-01-01 UTC.
+    by : str, optional
+        By what: `BY_SCORE` or `BY_PLAN`.
+    **told
+        The other columns of `Decided`.
+    """
     facts = {
+        "by": by,
         "channel": action.channel,
         "act_by": action.act_by,
         "why": action.why,
-        "channels": None if row.channels is None else sorted(row.channels),
-        "contacts": [[one.at, one.action] for one in row.contacts],
+        "channels": None if channels is None else sorted(channels),
+        "contacts": [[one.at, one.action] for one in contacts],
         "alternatives": [
             {
                 "code": one.action,
@@ -121,28 +146,40 @@ def _decided(score: CustomerScore, action: Action, row: CustomerRow, at: int) ->
     }
     return Decided(
         decision_id=_name(at),
-        customer_id=score.customer_id,
-        day=score.as_of // MICROSECONDS_PER_DAY,
+        day=as_of // MICROSECONDS_PER_DAY,
         decided_at=at,
-        as_of=score.as_of,
-        model_version=score.model_version,
-        policy_version=score.policy_version,
+        as_of=as_of,
         action=action.code,
         withheld=action.holdout,
         explored=action.explored,
         propensity=action.propensity,
         situation=action.situation,
+        expected_value=action.expected_value,
+        lower_bound=action.lower_bound,
+        cost=action.cost,
+        facts=orjson.dumps(facts).decode(),
+        **told,
+    )
+
+
+def _decided(score: CustomerScore, action: Action, row: CustomerRow, at: int) -> Decided:
+    reasons = [reason.code for reason in score.reasons if reason.direction == "raises"]
+    return decided_of(
+        action,
+        channels=row.channels,
+        contacts=row.contacts,
+        at=at,
+        as_of=score.as_of,
+        customer_id=score.customer_id,
+        model_version=score.model_version,
+        policy_version=score.policy_version,
         reason=reasons[0] if reasons else None,
         band=score.risk_band,
         segment=score.value_segment,
         probability=score.churn_probability,
         value=None if score.customer_value is None else score.customer_value.amount,
-        expected_value=action.expected_value,
-        lower_bound=action.lower_bound,
-        cost=action.cost,
         features_hash=features_hash(row.numbers),
         horizon_days=score.horizon_days,
-        facts=orjson.dumps(facts).decode(),
     )
 
 

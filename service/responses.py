@@ -25,6 +25,11 @@ JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 JobFormat = Literal["ndjson", "csv", "parquet"]
 
 
+RecordedAs = Annotated[
+    str | None, Field(description="Where it is recorded: what its outcomes are told of.")
+]
+
+
 class _Exact(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -88,9 +93,7 @@ class Action(_Exact):
         Field(gt=0, le=1, description="With which probability the policy does what it did."),
     ]
     situation: Situation
-    decision_id: Annotated[
-        str | None, Field(description="Where it is recorded: what its outcomes are told of.")
-    ] = None
+    decision_id: RecordedAs = None
 
 
 class CustomerValue(_Exact):
@@ -233,6 +236,10 @@ class RecordedDecision(_Exact):
     as_of: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
     model_version: str
     policy_version: str
+    by: Annotated[
+        Literal["score", "plan"],
+        Field(description="What decided: a score for the customer alone, or a plan for many."),
+    ]
     action: Annotated[str, Field(description="Code of the action; `none` is one.")]
     channel: str
     act_by: Annotated[str | None, Field(json_schema_extra={"format": "date"})]
@@ -349,6 +356,7 @@ class Assignment(_Exact):
     owed: Annotated[bool, Field(description="Service: it takes places first and no budget.")]
     cost: float
     expected_value: Annotated[float | None, Field(description="Null where nothing is claimed.")]
+    decision_id: RecordedAs = None
 
 
 class Withheld(_Exact):
@@ -356,6 +364,7 @@ class Withheld(_Exact):
 
     customer_id: str
     action: str
+    decision_id: RecordedAs = None
 
 
 class LeftOut(_Exact):
@@ -363,6 +372,7 @@ class LeftOut(_Exact):
 
     customer_id: str
     reason: str
+    decision_id: RecordedAs = None
 
 
 class PlanAnswer(_Exact):

@@ -191,6 +191,13 @@ class PlanLimits(_Strict):
             "as the policy says, or any number."
         ),
     ] = {}
+    record: Annotated[
+        bool,
+        Field(
+            description="Whether the decisions are stored, one per customer and day; those that "
+            "are stored already stand."
+        ),
+    ] = False
 
 
 class BatchRequest(_Strict):

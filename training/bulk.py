@@ -192,10 +192,15 @@ def scored_as_of(
 
 def contacts_of(log: EventLog, policy: Policy, as_of: Integers) -> RecentContacts:
     """What the events tell of deliveries to each customer of a log lately."""
+    return recent_of_unknown(policy, *told_contacts(log, as_of), as_of)
+
+
+def told_contacts(log: EventLog, as_of: Integers) -> tuple[Integers, Integers]:
+    """The contacts that events tell of before each customer's `as_of`: whose, and when."""
     at = np.flatnonzero(log.kind == KIND_CODES[Kind.CONTACT])
     row = np.searchsorted(log.offsets, at, side="right") - 1
     seen = (log.time[at] < as_of[row]) & (log.known_at[at] < as_of[row])
-    return recent_of_unknown(policy, row[seen], log.time[at[seen]], as_of)
+    return row[seen], log.time[at[seen]]
 
 
 def inputs(

@@ -5,6 +5,9 @@ from typing import NamedTuple
 from churn.policy.decide import Option
 from churn.policy.policy import Situation
 
+BY_SCORE, BY_PLAN = "score", "plan"
+"""What may decide. A plan draws nothing but who is held out."""
+
 
 class Action(NamedTuple):
     """One suggestion.

@@ -9,7 +9,7 @@ from churn.reasons import Reason
 from churn.words import Language, number, worded
 
 # Of the reasons that raise the risk, the one that goes with a situation is told first.
-_TOLD_FIRST: dict[Situation, tuple[Family, ...]] = {
+TOLD_FIRST: dict[Situation, tuple[Family, ...]] = {
     "repeated_complaint": (Family.COMPLAINTS,),
     "quality": (Family.RETURNS, Family.SATISFACTION),
     "high_cheque_stopped": (Family.SILENCE, Family.CHEQUE),
@@ -21,7 +21,7 @@ _TOLD_FIRST: dict[Situation, tuple[Family, ...]] = {
     "promotion_only": (Family.DISCOUNT,),
 }
 
-_CASE: dict[str, dict[Language, str]] = {
+CASE: dict[str, dict[Language, str]] = {
     "low": {"en": "the risk is low", "ru": "риск низкий"},
     "open_complaint": {"en": "a complaint is open", "ru": "есть нерешённая жалоба"},
     "repeated_complaint": {
@@ -54,6 +54,18 @@ _WHY_NONE: dict[str, dict[Language, str]] = {
     "answered": {
         "en": "what is owed has been done",
         "ru": "всё обещанное сделано",
+    },
+    "nothing_claimed": {
+        "en": "nothing is claimed of what may be done",
+        "ru": "об эффекте возможных действий ничего не известно",
+    },
+    "no_place": {
+        "en": "no place is left for what is owed",
+        "ru": "для обещанного не хватило мест",
+    },
+    "limits": {
+        "en": "the budget or the places bring more with others",
+        "ru": "бюджет и места полезнее другим клиентам",
     },
 }
 
@@ -99,9 +111,31 @@ def why(
     currency : str
         Of the money in it.
     """
-    case = _case(situation, band, reasons, language)
-    if decision.why_none in _WHY_NONE:
-        case = f"{case}; {_WHY_NONE[decision.why_none][language]}"
+    case = case_of(situation, band, reasons, language)
+    return sentence(policy, decision, case, decision.why_none, language, currency)
+
+
+def sentence(
+    policy: Policy,
+    decision: Decision,
+    case: str,
+    because: str | None,
+    language: Language,
+    currency: str,
+) -> str:
+    """The sentence about a case that is in words already.
+
+    Parameters
+    ----------
+    policy, decision, language, currency
+        As `why` takes them.
+    case : str
+        What `case_of` says.
+    because : str or None
+        Why nothing is done, `churn.policy.decide.NoneBecause` or a plan's; None where something is.
+    """
+    if because in _WHY_NONE:
+        case = f"{case}; {_WHY_NONE[because][language]}"
     text = f"{case}: {policy.text(decision.action, language)}"
     if decision.expected_value is not None and decision.expected_value > 0.0:
         worth, after = _WORTH[language]
@@ -115,15 +149,16 @@ def why(
     return text
 
 
-def _case(situation: Situation, band: str, reasons: Sequence[Reason], language: Language) -> str:
+def case_of(situation: Situation, band: str, reasons: Sequence[Reason], language: Language) -> str:
+    """What a customer's case is; parameters as `why` takes them."""
     if situation == "open_complaint":
-        return _CASE[situation][language]
+        return CASE[situation][language]
     if band == "low" and situation != "repeated_complaint":
-        return _CASE["low"][language]
-    for family in _TOLD_FIRST.get(situation, ()):
+        return CASE["low"][language]
+    for family in TOLD_FIRST.get(situation, ()):
         for reason in reasons:
             if reason.family == family:
                 return reason.text
     if situation == "repeated_complaint":
-        return _CASE[situation][language]
-    return reasons[0].text if reasons else _CASE["no_reason"][language]
+        return CASE[situation][language]
+    return reasons[0].text if reasons else CASE["no_reason"][language]

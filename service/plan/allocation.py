@@ -6,6 +6,9 @@ cutting planes, each a linear program of as many unknowns as there are limits, s
 plan is then given out in the order of those prices. For one choice per customer the bound is that
 of the linear relaxation, and a plan misses it by a customer or so for each limit.
 
+Who is set aside takes nothing, and is noted for what they would have got: what there was at their
+turn, or, where the plan is solved to the end, what is worth more than the others would lose by it.
+
 References
 ----------
 Kelley (1960), "The cutting-plane method for solving convex programs"; Geoffrion (1974),
@@ -13,13 +16,13 @@ Kelley (1960), "The cutting-plane method for solving convex programs"; Geoffrion
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from churn.allocation import NOBODY, fill, order_of_service, take_best
-from churn.compiled import Floats, Integers
+from churn.compiled import Booleans, Floats, Integers
 from churn.errors import ConfigError
 
 GAP = 1e-8
@@ -35,9 +38,9 @@ class Allocation:
     Attributes
     ----------
     chosen : ndarray of int64, shape (n,)
-        Position of each customer's action, -1 for none.
+        Position of each customer's action, -1 for none; of who is set aside, what is noted.
     value, cost : float
-        Sums over the plan.
+        Sums over what is taken.
     upper_bound : float
         No plan within the limits is worth more.
     price : float
@@ -62,7 +65,12 @@ class Allocation:
 
 
 def allocate(
-    value: Floats, cost: Floats, *, budget: float = math.inf, capacity: Integers | None = None
+    value: Floats,
+    cost: Floats,
+    *,
+    budget: float = math.inf,
+    capacity: Integers | None = None,
+    aside: Booleans | None = None,
 ) -> Allocation:
     """Find the plan of the greatest value.
 
@@ -76,6 +84,8 @@ def allocate(
         What all may spend together.
     capacity : ndarray of int64, shape (k,), optional
         How many customers may get each action; by default any number.
+    aside : ndarray of bool, shape (n,), optional
+        Who takes nothing; by default nobody.
 
     Raises
     ------
@@ -84,13 +94,17 @@ def allocate(
     """
     n, k = value.shape
     room = np.full(k, n, dtype=np.int64) if capacity is None else np.minimum(capacity, n)
-    problem = _Problem(np.ascontiguousarray(value), np.ascontiguousarray(cost), budget, room)
+    if aside is None:
+        aside = np.zeros(n, dtype=np.bool_)
+    value, cost = np.ascontiguousarray(value), np.ascontiguousarray(cost)
+    problem = _Problem(value, cost, aside, budget, room)
     bound, price, tolls = _prices(problem)
-    if n * k <= EXACT_UP_TO and (price > 0.0 or tolls.any()):
-        return problem.plan(_exact(problem), bound, price, tolls)
-    order = order_of_service(problem.value, problem.cost, price, tolls)
+    order = order_of_service(value, cost, price, tolls)
     chosen = np.empty(n, dtype=np.int64)
-    fill(order, problem.value, problem.cost, budget, room.copy(), chosen)
+    fill(order, value, cost, aside, budget, room.copy(), chosen)
+    if n * k <= EXACT_UP_TO and (price > 0.0 or tolls.any()):
+        best = _exact(problem)
+        chosen = np.where(aside, _noted(problem, best, price), best)
     return problem.plan(chosen, bound, price, tolls)
 
 
@@ -98,18 +112,24 @@ def allocate(
 class _Problem:
     value: Floats
     cost: Floats
+    aside: Booleans
     budget: float
     room: Integers
 
+    def take(self, price: float, tolls: Floats) -> tuple[float, float, Integers]:
+        """What is gained and spent, and how often each action is taken, at given prices."""
+        taken = np.empty(len(self.room), dtype=np.int64)
+        surplus, spent = take_best(self.value, self.cost, self.aside, price, tolls, taken)
+        return surplus, spent, taken
+
     def limits(self) -> tuple[Floats, Integers]:
         """The limits that could bind, and where each stands: 0 the budget, 1 + a an action."""
-        n, k = self.value.shape
-        chosen, taken = np.empty(n, dtype=np.int64), np.empty(k, dtype=np.int64)
-        _, spent = take_best(self.value, self.cost, 0.0, np.zeros(k), chosen, taken)
+        k = len(self.room)
+        _, spent, taken = self.take(0.0, np.zeros(k))
         at = [0] if spent > self.budget else []
         # A full action sends its customers elsewhere: every capacity below the number of those
         # for whom the action pays may come to bind.
-        pays = np.count_nonzero(self.value > 0.0, axis=0)
+        pays = np.count_nonzero((self.value > 0.0) & ~self.aside[:, None], axis=0)
         if at or (taken > self.room).any():
             at = [0] if self.budget < math.inf else []
             at += [1 + a for a in range(k) if pays[a] > self.room[a]]
@@ -118,7 +138,7 @@ class _Problem:
 
     def plan(self, chosen: Integers, bound: float, price: float, tolls: Floats) -> Allocation:
         """Sum a plan up."""
-        given = np.flatnonzero(chosen != NOBODY)
+        given = np.flatnonzero((chosen != NOBODY) & ~self.aside)
         at = given, chosen[given]
         value, cost = math.fsum(self.value[at]), math.fsum(self.cost[at])
         return Allocation(chosen, value, cost, max(bound, value), price, tolls)
@@ -126,13 +146,12 @@ class _Problem:
 
 def _prices(problem: _Problem) -> tuple[float, float, Floats]:
     """The least upper bound, and the prices and tolls that give it."""
-    n, k = problem.value.shape
+    k = len(problem.room)
     limits, at = problem.limits()
-    chosen, taken = np.empty(n, dtype=np.int64), np.empty(k, dtype=np.int64)
 
     def ask(prices: Floats) -> tuple[float, Floats]:
         price, tolls = _spread(prices, at, k)
-        surplus, spent = take_best(problem.value, problem.cost, price, tolls, chosen, taken)
+        surplus, spent, taken = problem.take(price, tolls)
         used = np.array([spent if one == 0 else float(taken[one - 1]) for one in at])
         return surplus + float(prices @ limits), limits - used
 
@@ -163,7 +182,7 @@ def _spread(prices: Floats, at: Integers, k: int) -> tuple[float, Floats]:
 
 def _most(problem: _Problem, at: Integers) -> Floats:
     """Prices at which nobody takes anything."""
-    worth = np.where(problem.value > 0.0, problem.value, 0.0)
+    worth = np.where(problem.aside[:, None], 0.0, np.maximum(problem.value, 0.0))
     per_unit = worth / np.maximum(problem.cost, 1e-9)
     return np.array(
         [
@@ -194,7 +213,7 @@ def _exact(problem: _Problem) -> Integers:
     """The best plan, by branch and bound."""
     scipy = _scipy()
     n, k = problem.value.shape
-    allowed = np.flatnonzero(problem.value > 0.0)
+    allowed = np.flatnonzero((problem.value > 0.0) & ~problem.aside[:, None])
     customer, action = allowed // k, allowed % k
     rows = [(np.arange(n)[:, None] == customer).astype(float)]
     upper = [np.ones(n)]
@@ -212,6 +231,32 @@ def _exact(problem: _Problem) -> Integers:
     chosen = np.full(n, NOBODY, dtype=np.int64)
     given = found.x > 0.5
     chosen[customer[given]] = action[given]
+    return chosen
+
+
+def _noted(problem: _Problem, best: Integers, price: float) -> Integers:
+    """What each who is set aside would have got beside the best plan of the others.
+
+    One place and its money less are what others would lose by it: found by solving once for each
+    action, at the cost that is usual for those set aside; what one's own differs by is priced.
+    """
+    n, k = problem.value.shape
+    rows = np.flatnonzero(problem.aside & (problem.value > 0.0).any(axis=1))
+    worth = problem.plan(best, 0.0, price, np.zeros(k)).value
+    left = np.full((len(rows), k), -math.inf)
+    for a in range(k):
+        value, cost = problem.value[rows, a], problem.cost[rows, a]
+        some = (value > 0.0) & (cost <= problem.budget)
+        if not some.any() or not problem.room[a]:
+            continue
+        usual = float(np.median(cost[some]))
+        room = problem.room - (np.arange(k) == a)
+        less = replace(problem, budget=problem.budget - usual, room=room)
+        lost = worth - less.plan(_exact(less), 0.0, price, np.zeros(k)).value
+        left[some, a] = value[some] - lost - price * (cost[some] - usual)
+    chosen = np.full(n, NOBODY, dtype=np.int64)
+    given = left.max(axis=1, initial=-math.inf) > 0.0
+    chosen[rows[given]] = left[given].argmax(axis=1)
     return chosen
 
 

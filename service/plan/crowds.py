@@ -1,16 +1,27 @@
-"""From rows that are ready to be scored to what a plan may choose from."""
+"""From rows that are ready to be scored to what a plan may choose from, and remembers."""
 
 from churn.features import mask_absent_feeds
 from churn.policy.contacts import recent_of_each
+from churn.policy.situation import MOST_REASONS
 from churn.reasons_by_column import many_reasons
 from churn.scoring import Scorer
 from service.jobs.prepared import Block
+from service.plan.noted import Noted, noted
 from service.plan.options import Options, options_of
 
 
-def options_of_block(scorer: Scorer, block: Block) -> Options:
-    """Score a block of rows and weigh what may be done about each; its numbers are written to."""
+def options_of_block(scorer: Scorer, block: Block, *, record: bool) -> tuple[Options, Noted | None]:
+    """Score a block of rows and weigh what may be done about each; its numbers are written to.
+
+    Returns
+    -------
+    Options
+        What may be done.
+    Noted or None
+        What is to be remembered, if the plan is to be recorded.
+    """
     X, told = block.numbers, block.told
+    sent = X.copy() if record else X
     if told.feeds is not None:
         mask_absent_feeds(X, told.feeds)
     scores = scorer.score_matrix(X, feeds=told.feeds)
@@ -19,7 +30,7 @@ def options_of_block(scorer: Scorer, block: Block) -> Options:
         X,
         scores.contributions,
         schema=scorer.schema,
-        max_reasons=0,
+        max_reasons=MOST_REASONS if record else 0,
         language=told.language,
         currency=scorer.bundle.manifest.currency,
     )
@@ -36,4 +47,7 @@ def options_of_block(scorer: Scorer, block: Block) -> Options:
         channels=block.channels,
         contacts=contacts,
     )
-    return options_of(scorer.advisor, crowd)
+    options = options_of(scorer.advisor, crowd)
+    if not record:
+        return options, None
+    return options, noted(scorer, sent, crowd, options.situation, why, told.language)

@@ -3,8 +3,8 @@
 What is owed comes first: it takes places, in the order of what is at stake, and is not weighed
 against its cost, so it is paid from no budget. Everybody else gets at most one action, so that all
 together are worth as much as the limits allow (`service.plan.allocation`). Who is held out takes
-neither places nor money: they are noted for what they would have got at the same prices, for they
-are the ones whom the others are compared with.
+neither places nor money: they are noted for what there was at their turn, for they are the ones
+whom the others are compared with.
 """
 
 import math
@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from churn.allocation import take_best
 from churn.compiled import Booleans, Codes, Floats, Integers
 from service.plan.allocation import allocate
 from service.plan.options import CODE, NOBODY, Options
@@ -96,16 +95,14 @@ def make(options: Options, *, budget: float = math.inf, capacity: Mapping[str, i
         tolls={},
     )
     _serve(options, capacity, plan)
-    has_any = (options.why == NOBODY) & (options.owed == NOBODY)
-    treated = np.flatnonzero(has_any & ~options.held_out)
+    rows = np.flatnonzero((options.why == NOBODY) & (options.owed == NOBODY))
     room = np.array([capacity.get(code, n) for code in options.codes], dtype=np.int64)
-    found = allocate(options.value[treated], options.cost[treated], budget=budget, capacity=room)
-    _give(options, plan, treated, found.chosen)
-    held = np.flatnonzero(has_any & options.held_out)
-    chosen, taken = np.empty(len(held), dtype=np.int64), np.empty(len(room), dtype=np.int64)
-    take_best(options.value[held], options.cost[held], found.price, found.tolls, chosen, taken)
-    _give(options, plan, held, chosen)
-    plan.withheld[held] = plan.action[held] != NOBODY
+    held = options.held_out[rows]
+    found = allocate(
+        options.value[rows], options.cost[rows], budget=budget, capacity=room, aside=held
+    )
+    _give(options, plan, rows, found.chosen)
+    plan.withheld[rows] = held & (found.chosen != NOBODY)
     return plan._replace(
         value=found.value,
         spent=found.cost,

@@ -15,6 +15,7 @@ WHY: tuple[str, ...] = (
     "nothing_claimed",
     "no_place",
     "limits",
+    "decided",
 )
 """Why a customer gets nothing; what each means says `service.plan.words`."""
 CODE = {why: at for at, why in enumerate(WHY)}

@@ -16,6 +16,7 @@ REASONS: dict[str, str] = {
     "customer is not known",
     "no_place": "service is owed, but no place is left for it",
     "limits": "the budget or the places bring more with others",
+    "decided": "a decision of the same day stands: to do nothing",
 }
 
 
@@ -41,6 +42,15 @@ def prices(plan: Plan, budget: float | None, currency: str) -> Iterator[str]:
             yield f"one more {code} slot is worth {toll:,.2f} {currency}"
         else:
             yield f"one more {code} slot would bring nothing"
+
+
+def kept(n: int) -> Iterator[str]:
+    """That decisions stand, if any do."""
+    if n:
+        yield (
+            f"the decisions about {n:,} customers had been recorded that day: they stand, and what "
+            "they give takes its places and its part of the budget first"
+        )
 
 
 def shadow_prices(plan: Plan, budget: float | None) -> Mapping[str, float]:

@@ -130,6 +130,11 @@ class Decisions:
             came = outcomes_of(connection, [one.decision_id for one in found])
         return [(one, came.get(one.decision_id, [])) for one in found]
 
+    def standing(self, keys: Set[tuple[str, int]]) -> dict[tuple[str, int], Decided]:
+        """The decisions that there are about these customers on these days."""
+        with self._database.reading(single=True) as connection:
+            return standing(connection, keys)
+
 
 def keep(
     connection: Connection, rows: Sequence[Decided], forgotten: Mapping[str, int]
@@ -143,7 +148,7 @@ def keep(
     rows : sequence of Decided
         Of several for one customer and day the first counts.
     forgotten : mapping of str to int
-        When customers were erased: what was decided before is not kept.
+        When customers were erased: what was decided before, or for before, is not kept.
 
     Returns
     -------
@@ -152,11 +157,11 @@ def keep(
     """
     new: dict[tuple[str, int], Decided] = {}
     for row in rows:
-        if row.decided_at > forgotten.get(row.customer_id, -1):
+        if min(row.decided_at, row.as_of) > forgotten.get(row.customer_id, -1):
             new.setdefault(row.key, row)
     if insert_new(connection, decisions, [new[key] for key in sorted(new)]) == len(new):
         return new  # as nearly always: nobody was asked about that day before
-    return _standing(connection, new.keys())
+    return standing(connection, new.keys())
 
 
 def decided_before(instant: int) -> ColumnElement[bool]:
@@ -195,8 +200,10 @@ def listed(connection: Connection, values: Sequence[str]) -> Any:
     return orjson.dumps(values).decode()
 
 
-def _standing(connection: Connection, keys: Set[tuple[str, int]]) -> dict[tuple[str, int], Decided]:
+def standing(connection: Connection, keys: Set[tuple[str, int]]) -> dict[tuple[str, int], Decided]:
     """The decisions that there are about these customers on these days."""
+    if not keys:
+        return {}
     days = [day for _, day in keys]
     found = connection.execute(
         select(decisions).where(

@@ -102,10 +102,11 @@ class Scores:
             Nothing was kept, or it cannot be known whether it was: do the same again.
         """
         with self._database.writing() as connection:
-            forgotten = buried(connection, {row.customer_id for row in rows})
+            whose = {row.customer_id for row in rows} | {one.customer_id for one in decided}
+            forgotten = buried(connection, whose)
             kept: dict[tuple[Any, ...], Remembered] = {}
             for row in rows:
-                if row.scored_at > forgotten.get(row.customer_id, -1):
+                if min(row.scored_at, row.as_of) > forgotten.get(row.customer_id, -1):
                     kept.setdefault(row[: len(KEYS)], row)
             insert_new(connection, scores, [kept[key] for key in sorted(kept)])
             return decisions.keep(connection, decided, forgotten)

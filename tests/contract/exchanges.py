@@ -136,6 +136,15 @@ EXCHANGES: dict[str, Exchange] = {
         },
         service="stored",
     ),
+    "plan_recorded": Exchange(
+        "POST",
+        "/v1/plan",
+        {
+            "customers": [EXAMPLE_EVENTS, EXAMPLE_EVENTS | {"customer_id": "c-1044"}],
+            "record": True,
+        },
+        service="stored",
+    ),
     "events_json": Exchange("POST", "/v1/events", {"events": [*_SENT, _WRONG_EVENT, _LATER]}),
     "events_ndjson": Exchange(
         "POST", "/v1/events", "".join(f"{json.dumps(one)}\n" for one in (*_SENT, _WRONG_EVENT)),

@@ -158,6 +158,7 @@ def test_a_decision_is_told_whole(client: AppClient) -> None:
             "as_of": "2026-11-21T00:00:00Z",
             "model_version": "m",
             "policy_version": "p",
+            "by": "score",
             "action": "reorder_reminder",
             "channel": "message",
             "act_by": "2024-10-09",

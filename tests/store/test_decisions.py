@@ -70,9 +70,14 @@ def test_the_first_of_a_customers_day_stands(database: Database) -> None:
 
 
 def test_a_decision_from_before_its_customers_erasure_is_not_kept(database: Database) -> None:
-    erased = {"c-1042": AT, "c-2": AT - 1}
+    erased = {"c-1042": AT, "c-2": AT - 1, "c-3": AT - 1}
+    rows = [
+        decided(),
+        decided(2, customer_id="c-2", as_of=AT),
+        decided(3, customer_id="c-3"),  # made after, for the midnight before
+    ]
     with database.writing() as connection:
-        standing = keep(connection, [decided(), decided(2, customer_id="c-2")], erased)
+        standing = keep(connection, rows, erased)
         assert keep(connection, [decided()], erased) == {}
     assert [row.customer_id for row in standing.values()] == ["c-2"]
     assert [row.customer_id for row in stored(database)] == ["c-2"]

@@ -163,3 +163,27 @@ def test_crowds_are_put_behind_one_another() -> None:
     assert both.owed.tolist() == [NOBODY, NOBODY, 0]
     assert both.codes == one.codes
     assert both.n == 3
+
+
+@pytest.mark.parametrize(("n", "draws", "within"), [(700, 8, 0.03), (80, 3, 0.08)])
+def test_who_is_held_out_is_noted_as_often_as_the_others_are_given_something(
+    n: int, draws: int, within: float
+) -> None:
+    """Cheap actions take what is left of a budget: that has to show in both groups alike."""
+    rng = np.random.default_rng(3)
+    p, stake = rng.beta(2.0, 2.0, n), rng.lognormal(8.0, 1.2, n)
+    cost = np.array([250.0, 80.0, 1.5])
+    value = (p * stake)[:, None] * [0.15, 0.06, 0.03] - cost - (0.003 * (1.0 - p) * stake)[:, None]
+    value[value <= 0.0] = NONE
+    free = make(options(value, cost), capacity={})
+    chosen: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(draws):
+        held = rng.random(n) < 0.5
+        some = options(value, cost, held_out=held)
+        calls = int((free.action == 0).sum() * 0.3)
+        plan = make(some, budget=free.spent * 0.2, capacity={"a": calls})
+        for group in (True, False):
+            chosen[group].append(float((plan.action[held == group] != NOBODY).mean()))
+    noted, given_to = (float(np.mean(chosen[group])) for group in (True, False))
+    assert 0.5 < given_to < 0.99
+    assert noted == pytest.approx(given_to, abs=within)

@@ -8,8 +8,10 @@ the rules. It agrees with the recorded propensity, and a decision where it does 
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
+from churn.policy.action import BY_PLAN
 from churn.policy.decide import Contact, Facts, decide
 from churn.policy.policy import NONE, Policy, Rules, Situation
 from training.policy.decisions import Decisions
@@ -67,14 +69,16 @@ def logged(decisions: Decisions, row: int, policy: Policy) -> Logged | None:
     policy : Policy
         The one that took it.
     """
-    action = decisions.action[row]
-    others = decisions.facts[row].get("alternatives", ())
+    action, facts = decisions.action[row], decisions.facts[row]
+    others, rules = facts.get("alternatives", ()), policy.rules
+    if facts.get("by") == BY_PLAN:  # at its prices nothing else was possible
+        others, rules = (), without_draws(rules)
     candidates = [code for code in (action, *(one["code"] for one in others)) if code != NONE]
     best = _best(others) if decisions.explored[row] else action
-    found = chances(policy.rules, candidates, best)
+    found = chances(rules, candidates, best)
     done = NONE if decisions.withheld[row] else action
     n = len(candidates) + 1
-    rate, held = policy.rules.exploration_rate, policy.rules.holdout_share
+    rate, held = rules.exploration_rate, rules.holdout_share
     propensity = rate / n + (1.0 - rate if action == best else 0.0) if candidates else 1.0
     if action != NONE:
         propensity *= held if decisions.withheld[row] else 1.0 - held
@@ -113,8 +117,14 @@ def would_do(policy: Policy, decisions: Decisions, row: int) -> str:
 
 def without_chance(policy: Policy) -> Policy:
     """The policy with nobody held out and nothing drawn at random."""
-    rules = policy.rules.model_copy(update={"holdout_share": 0.0, "exploration_rate": 0.0})
+    rules = without_draws(policy.rules).model_copy(update={"holdout_share": 0.0})
     return policy.model_copy(update={"rules": rules})
+
+
+@cache
+def without_draws(rules: Rules) -> Rules:
+    """The rules of a policy that draws nobody but those held out."""
+    return rules.model_copy(update={"exploration_rate": 0.0})
 
 
 def _situation(name: str | None) -> Situation:
