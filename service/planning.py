@@ -15,11 +15,11 @@ from churn.events import MICROSECONDS_PER_DAY
 from churn.history import History
 from churn.policy.contacts import Contact
 from service import body, instants
-from service.contacts import UNKNOWN, added
+from service.contacts import UNKNOWN
 from service.context import id_of, route_template
 from service.direct import Reply
 from service.jobs.job import Job
-from service.jobs.prepared import Block, Prepared, of_rows
+from service.jobs.prepared import Prepared, contacted, of_rows
 from service.jobs.sent import Row
 from service.marks import Marks
 from service.models import Loaded
@@ -171,7 +171,7 @@ class Planning:
         scorer = self.loaded.scorer
         self._prepared = self._ready(found, marks)
         blocks = [
-            _contacted(block, delivered, scorer.policy.ready.reach)
+            contacted(block, delivered, scorer.policy.ready.reach)
             for block in self._prepared.blocks
         ]
         if not blocks:
@@ -286,14 +286,6 @@ class Planning:
         count_failure(self._state.metrics, problem)
         document = problem.document(instance=self._instance, request_id=self._request_id)
         return {"index": index, **document}
-
-
-def _contacted(block: Block, delivered: Mapping[str, Sequence[Contact]], reach: int) -> Block:
-    """A block that knows of what was delivered to its customers."""
-    if not delivered:
-        return block
-    rows = [added(row, delivered.get(row.customer_id, ()), reach) for row in block.rows()]
-    return block._replace(contacts=[row.contacts for row in rows])
 
 
 def _wrong(item: Any, seen: set[str]) -> Problem | None:

@@ -1,12 +1,13 @@
 """Where jobs are handed in and asked after: what the endpoints of jobs share."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from churn.policy.contacts import Contact
 from service.instants import MICROSECONDS_PER_DAY
 from service.jobs import records
 from service.jobs.answers import unknown_job
@@ -21,8 +22,10 @@ from service.metrics import Metrics
 from service.models import Loaded
 from service.responses import JobState
 from service.settings import Settings
+from service.store.contacts import contacts_of
 from service.store.database import Database
 from service.store.histories import Histories
+from service.store.outcomes import any_delivered
 
 THREADS = 4
 
@@ -122,6 +125,16 @@ class Desk:
         self.folders.remove(job_id)
 
 
+def delivered_by(
+    database: Database, customer_ids: Sequence[str], since: int, told_by: int
+) -> Mapping[str, Sequence[Contact]]:
+    """What was delivered after an instant, and had been told by another: `jobs.job.Delivered`."""
+    with database.reading() as connection:
+        if not any_delivered(connection):
+            return {}
+        return contacts_of(connection, customer_ids, since, told_by)
+
+
 def opened(
     settings: Settings,
     database: Database,
@@ -147,6 +160,7 @@ def opened(
         queue,
         model=model,
         read=histories.read,
+        delivered=partial(delivered_by, database),
         metrics=metrics,
         clock=clock,
         run=partial(run, limits=limits),

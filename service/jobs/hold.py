@@ -1,16 +1,17 @@
 """A job while a worker has it: how far it is, whether to go on, and whose it is."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, ParamSpec, TypeVar
 
-from churn.history import History
-from service.jobs.job import Read
 from service.jobs.queue import Queue
 from service.jobs.records import Record
 from service.store.errors import StoreUnavailable
 
 Why = Literal["cancel", "lost", "shutdown"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Waits between questions to a store that does not answer; the last one again and again."""
@@ -87,17 +88,12 @@ class Hold:
                 if self._stop.wait(wait):
                     raise Stopped from None
 
-    def reader(self, read: Read) -> Read:
-        """Read histories as `read` does, over times in which the store is away."""
+    def reader(self, read: Callable[P, T]) -> Callable[P, T]:
+        """Read as `read` does, over times in which the store is away."""
 
-        def read_patiently(customer_ids: Sequence[str]) -> Mapping[str, History]:
-            found: Mapping[str, History] = {}
-
-            def ask() -> None:
-                nonlocal found
-                found = read(customer_ids)
-
-            self.patiently(ask)
-            return found
+        def read_patiently(*given: P.args, **named: P.kwargs) -> T:
+            found: list[T] = []
+            self.patiently(lambda: found.append(read(*given, **named)))
+            return found[0]
 
         return read_patiently

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from churn.errors import KeepwellError
 from churn.history import History
+from churn.policy.contacts import Contact
 from churn.reasons import Direction
 from churn.words import Language
 from service.marks import Marks
@@ -47,6 +48,8 @@ class Job:
         Of the rows that say nothing of it.
     marks : Marks or None
         How far the feeds had come, which rows with an id alone are held against.
+    submitted_at : int
+        When, microseconds since 1970-01-01 UTC: deliveries that were told later are not seen.
     """
 
     job_id: str
@@ -59,6 +62,7 @@ class Job:
     direction: Direction = "raises"
     language: Language = "en"
     marks: Marks | None = field(default=None, hash=False)
+    submitted_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,9 @@ class Limits(NamedTuple):
 
 Read = Callable[[Sequence[str]], Mapping[str, History]]
 """Reads the stored events of many customers at once; unknown customers are left out."""
+
+Delivered = Callable[[Sequence[str], int, int], Mapping[str, Sequence[Contact]]]
+"""Reads what was delivered to many customers after an instant, and had been told by another."""
 
 KeepGoing = Callable[[int], bool]
 """Told after each chunk how many rows are done; answers whether to go on."""

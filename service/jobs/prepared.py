@@ -14,6 +14,7 @@ from churn.scoring import CustomerRow
 from service import logs
 from service.answers import customer_row
 from service.columns import Told
+from service.contacts import joined
 from service.jobs.job import Job, Limits, Read
 from service.jobs.sent import Row, Table
 from service.marks import Held
@@ -105,6 +106,17 @@ def of_rows(rows: list[Row], job: Job, loaded: Loaded, read: Read, limits: Limit
     return Prepared(len(rows), _blocks(maker.ready), maker.unknown, maker.refused)
 
 
+def contacted(block: Block, delivered: Mapping[str, Sequence[Contact]], reach: int) -> Block:
+    """A block that knows of what was delivered to its customers; `reach` is the policy's."""
+    if not delivered:
+        return block
+    told = block.contacts or [()] * len(block.customer_id)
+    known = zip(block.customer_id, told, block.as_of.tolist(), strict=True)
+    return block._replace(
+        contacts=[joined(one, delivered.get(who, ()), as_of, reach) for who, one, as_of in known]
+    )
+
+
 class _Maker:
     """Makes the rows of one chunk."""
 
@@ -149,7 +161,8 @@ class _Maker:
         )
         if checked.record:
             raise invalid_field(
-                "/record must be false in a list: a job's results are its record.",
+                "/record must be false in a job: its results are suggestions. POST "
+                "/v1/score/batch and POST /v1/plan record what they answer.",
                 "/record",
                 "not_recorded",
             )

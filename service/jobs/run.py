@@ -16,6 +16,7 @@ from service.jobs.counting import counted
 from service.jobs.files import NEW, Hashed, replacing, room_in
 from service.jobs.job import (
     CHUNK,
+    Delivered,
     Finished,
     Job,
     KeepGoing,
@@ -25,7 +26,7 @@ from service.jobs.job import (
     results_path,
 )
 from service.jobs.pinned import unpin, with_pinned
-from service.jobs.prepared import Prepared, of_rows, of_table
+from service.jobs.prepared import Prepared, contacted, of_rows, of_table
 from service.jobs.rows_in import open_list
 from service.jobs.rows_out import Writer, writer
 from service.jobs.sent import Place, Row, Table
@@ -53,6 +54,7 @@ def run(
     read: Read,
     *,
     keep_going: KeepGoing,
+    delivered: Delivered | None = None,
     chunk: int = CHUNK,
     limits: Limits = Limits(),  # noqa: B008 - immutable
 ) -> Finished | None:
@@ -70,6 +72,8 @@ def run(
         Reads stored histories, a chunk's at once.
     keep_going : callable
         Told how many rows are done, after each chunk and while the results are put together.
+    delivered : callable, optional
+        Reads what was delivered to a chunk's customers.
     chunk : int, optional
         Rows of a chunk. A job that was begun with another number keeps to that.
     limits : Limits, optional
@@ -85,7 +89,7 @@ def run(
     JobFailed
         The input cannot be read, or the disk is full.
     """
-    work = _Work(folder, job, with_pinned(folder, loaded), read, keep_going, limits)
+    work = _Work(folder, job, with_pinned(folder, loaded), read, delivered, keep_going, limits)
     try:
         with room_in(folder.parent):
             finished = work.finished() or work.done(chunk)
@@ -108,6 +112,7 @@ class _Work:
         job: Job,
         loaded: Loaded,
         read: Read,
+        delivered: Delivered | None,
         keep_going: KeepGoing,
         limits: Limits,
     ) -> None:
@@ -115,6 +120,7 @@ class _Work:
         self._job = job
         self._loaded = loaded
         self._read = read
+        self._delivered = delivered
         self._keep_going = keep_going
         self._limits = limits
         self._results = results_path(folder, job)
@@ -144,8 +150,18 @@ class _Work:
 
     def _prepared(self, sent: list[Row] | Table) -> Prepared:
         if isinstance(sent, Table):
-            return of_table(sent)
-        return of_rows(sent, self._job, self._loaded, self._read, self._limits)
+            prepared = of_table(sent)
+        else:
+            prepared = of_rows(sent, self._job, self._loaded, self._read, self._limits)
+        if self._delivered is None or not prepared.blocks:
+            return prepared
+        reach = self._loaded.scorer.policy.ready.reach
+        since = min(int(block.as_of.min()) for block in prepared.blocks) - reach
+        whose = sorted({who for block in prepared.blocks for who in block.customer_id})
+        found = self._delivered(whose, since, self._job.submitted_at)
+        return prepared._replace(
+            blocks=[contacted(block, found, reach) for block in prepared.blocks]
+        )
 
     def _assembled(self, rows: Writer, parts: "_Parts", notes: list[_Note]) -> Finished:
         total = sum(note.rows for note in notes)

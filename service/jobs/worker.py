@@ -18,7 +18,7 @@ from churn.errors import ModelError
 from service import logs
 from service.jobs.folders import Folders
 from service.jobs.hold import Hold, Stopped
-from service.jobs.job import CHUNK, Finished, Job, JobFailed, KeepGoing, Read
+from service.jobs.job import CHUNK, Delivered, Finished, Job, JobFailed, KeepGoing, Read
 from service.jobs.queue import Outcome, Queue
 from service.jobs.records import STATES, Record, counts
 from service.jobs.sweep import sweep
@@ -52,6 +52,7 @@ class Run(Protocol):
         read: Read,
         *,
         keep_going: KeepGoing,
+        delivered: Delivered | None = ...,
         chunk: int = ...,
     ) -> Finished | None:
         """Work on a job; None if it was asked to stop."""
@@ -78,6 +79,8 @@ class Worker:
         Returns the model of a version, loaded.
     read : callable
         Reads stored histories.
+    delivered : callable
+        Reads what was delivered.
     metrics : Metrics
         Told of jobs and rows.
     clock : callable
@@ -96,6 +99,7 @@ class Worker:
         *,
         model: Callable[[str], Loaded],
         read: Read,
+        delivered: Delivered,
         metrics: Metrics,
         clock: Callable[[], int],
         run: Run,
@@ -106,6 +110,7 @@ class Worker:
         self._queue = queue
         self._model = model
         self._read = read
+        self._delivered = delivered
         self._metrics = metrics
         self._clock = clock
         self._run = run
@@ -197,6 +202,7 @@ class Worker:
                 self._model(job.model_version),
                 held.reader(self._read),
                 keep_going=held.keep_going,
+                delivered=held.reader(self._delivered),
                 chunk=self._chunk,
             )
         except Stopped:
@@ -309,4 +315,5 @@ def submitted(row: Record) -> Job:
         direction=row.direction,
         language=row.language,
         marks=None if row.marks is None else Marks.decode(row.marks),
+        submitted_at=row.created_at,
     )

@@ -36,13 +36,30 @@ def delivered(whose: ColumnElement[bool]) -> Select[Any]:
 
 
 def contacts_of(
-    connection: Connection, customer_ids: Sequence[str], since: int
+    connection: Connection,
+    customer_ids: Sequence[str],
+    since: int,
+    told_by: int | None = None,
 ) -> dict[str, list[Contact]]:
-    """What was delivered after an instant, of those customers to whom anything was."""
+    """What was delivered after an instant, of those customers to whom anything was.
+
+    Parameters
+    ----------
+    connection : Connection
+        Of `Database.reading`.
+    customer_ids : sequence of str
+        Whose.
+    since : int
+        The instant, microseconds since 1970-01-01 UTC.
+    told_by : int, optional
+        Only what had been told by then, likewise.
+    """
     found: dict[str, list[Contact]] = {}
+    wanted = delivered(among(connection, outcomes.c.customer_id, "customer_ids"))
+    if told_by is not None:
+        wanted = wanted.where(outcomes.c.received_at <= told_by)
     rows = connection.execute(
-        delivered(among(connection, outcomes.c.customer_id, "customer_ids")),
-        {"customer_ids": listed(connection, customer_ids), SINCE: since},
+        wanted, {"customer_ids": listed(connection, customer_ids), SINCE: since}
     )
     for row in rows:
         found.setdefault(row.customer_id, []).append(Contact(row.at, row.action))

@@ -60,6 +60,7 @@ class Bench:
             queue(self.database, f"worker-{self._made}", lease=LEASE, keep=KEEP),
             model=model or self.model,
             read=read,
+            delivered=lambda ids, since, told_by: {},
             metrics=self.metrics,
             clock=lambda: self.now,
             run=run,
