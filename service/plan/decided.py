@@ -2,7 +2,7 @@
 
 A plan draws nothing but the holdout. At its prices an action is given for certain to who is not
 held out, and noted for who is, so its propensity is that of the draw, and of nothing it is 1
-(docs/adr/0025).
+(docs/adr/0026).
 """
 
 import math
