@@ -8,6 +8,12 @@ from service.settings import Settings
 from tests.contract.client import AppClient, build
 
 
+@pytest.fixture(scope="session")
+def stores_have_tables() -> bool:
+    """The migrations have tests of their own: `tests/store`."""
+    return True
+
+
 @pytest.fixture
 def models_dir(published: Path, tmp_path: Path) -> Path:
     """A registry of the test's own."""

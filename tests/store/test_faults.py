@@ -22,6 +22,11 @@ from service.store.tables import counters, secrets
 from tests.postgresql import PASSWORD, USER, Server, other_account
 
 
+@pytest.fixture(scope="session")
+def stores_have_tables() -> bool:
+    return False
+
+
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(databases, "PAUSE_SECONDS", 0.0)

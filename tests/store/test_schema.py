@@ -17,6 +17,11 @@ from service.store.errors import StoreTooNew
 from service.store.migrations import HEAD
 
 
+@pytest.fixture(scope="session")
+def stores_have_tables() -> bool:
+    return False
+
+
 def revisions() -> ScriptDirectory:
     config = Config()
     config.set_main_option("script_location", str(migrate.FOLDER))
