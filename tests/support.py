@@ -28,17 +28,19 @@ def small_bundle(root: Path) -> str:
 
 
 @cache
-def small_model() -> tuple[Manifest, dict[str, bytes]]:
+def small_model(seed: int = 7) -> tuple[Manifest, dict[str, bytes]]:
     """The manifest and the files of a small model: learnt from 500 simulated customers."""
     with tempfile.TemporaryDirectory(prefix="keepwell-test-") as folder:
         simulate(500, 10, 7, Path(folder) / "shop")
         config = load(Path(folder) / "shop" / "keepwell.toml")
         ingested = ingest(config, Path(folder) / "work", now_us=instant(NOW), n_buckets=2)
-        fitted, snapshots, reference = fitted_on(config, ingested)
+        fitted, snapshots, reference = fitted_on(config, ingested, seed)
     return pack(config, ingested, fitted, reference, snapshots, {"roc_auc": 0.75}, NOW)
 
 
-def fitted_on(config: Config, ingested: Ingested) -> tuple[Fitted, Snapshots, Snapshots]:
+def fitted_on(
+    config: Config, ingested: Ingested, seed: int = 7
+) -> tuple[Fitted, Snapshots, Snapshots]:
     """A model of a log's last five labelled snapshots, those snapshots, and the customers now."""
     calendar = Calendar.of(config, ingested)
     dates = calendar.training_dates(ingested.complete_until)[-5:]
@@ -50,7 +52,7 @@ def fitted_on(config: Config, ingested: Ingested) -> tuple[Fitted, Snapshots, Sn
         horizon_days=config.problem.horizon_days,
         window=calendar.window,
         feeds=ingested.feeds,
-        seed=7,
+        seed=seed,
     )
     fitted = with_value(config, ingested, calendar, fitted, reference, ingested.complete_until)
     return fitted, snapshots, reference

@@ -1,17 +1,22 @@
 """A short form of `python -m benchmarks threads`."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from benchmarks.threads import hammer, histories, two_models
+from benchmarks.threads import hammer, histories
+from churn.bundle import load
+from churn.registry import Registry
 from churn.scoring import Scorer
+from tests.support import small_model
 
 
 @pytest.fixture(scope="module")
 def scorers(tmp_path_factory: pytest.TempPathFactory) -> list[Scorer]:
-    return two_models(Path(tmp_path_factory.mktemp("threads")), 500)
+    """Two models of one shop that differ by their seed, as those of the benchmark do."""
+    registry = Registry(tmp_path_factory.mktemp("threads"))
+    for seed in (7, 8):
+        registry.publish(*small_model(seed))
+    return [Scorer(load(registry.path(version))) for version in registry.versions()]
 
 
 def test_no_answer_is_wrong_while_models_are_swapped(scorers: list[Scorer]) -> None:
