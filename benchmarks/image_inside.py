@@ -10,11 +10,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 URL = "http://127.0.0.1:8000"
 CUSTOMER = {
@@ -38,9 +39,19 @@ def main(given: dict[str, Any]) -> dict[str, Any]:
     _mount(root, Path(given["models"]), Path(given["data"]))
     variables = [f"{name}={value}" for name, value in given["environment"].items()]
     enter = ["chroot", str(root), *UNPRIVILEGED, "/usr/bin/env", "-i", *variables]
-    begun = time.monotonic()
-    process = subprocess.Popen([*enter, *given["command"]], stderr=subprocess.PIPE, text=True)
     found: dict[str, Any] = {}
+    # No pipe: one that nobody empties would hold the service up with its log.
+    with tempfile.TemporaryFile("w+") as log:
+        _served(enter, given, found, log)
+        log.seek(0)
+        found["log"] = log.read().splitlines()
+    return found
+
+
+def _served(enter: list[str], given: dict[str, Any], found: dict[str, Any], log: IO[str]) -> None:
+    """Start the command, ask it, end it."""
+    begun = time.monotonic()
+    process = subprocess.Popen([*enter, *given["command"]], stderr=log)
     try:
         for path in ("/health/live", "/health/ready"):
             _until(path, process)
@@ -55,11 +66,8 @@ def main(given: dict[str, Any]) -> dict[str, Any]:
     finally:
         process.send_signal(signal.SIGTERM)
         asked = time.monotonic()
-        _, log = process.communicate(timeout=PATIENCE_SECONDS)
+        found["exit code"] = process.wait(PATIENCE_SECONDS)
         found["seconds to end"] = time.monotonic() - asked
-        found["exit code"] = process.returncode
-        found["log"] = log.splitlines()
-    return found
 
 
 def _mount(root: Path, models: Path, data: Path) -> None:
@@ -84,7 +92,7 @@ def _ask(path: str, body: object = None) -> Any:
         return json.load(answer)
 
 
-def _until(path: str, process: subprocess.Popen[str]) -> None:
+def _until(path: str, process: subprocess.Popen[bytes]) -> None:
     for _ in _turns():
         with contextlib.suppress(OSError):  # not listening yet, or not ready
             _ask(path)
@@ -98,7 +106,7 @@ def _turns() -> Iterator[None]:
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         yield
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def _told(pid: int) -> dict[str, Any]:
