@@ -7,7 +7,7 @@ that are shown.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -58,6 +58,21 @@ class ManyReasons:
     norm: Floats
     text: NDArray[np.object_]
     main_families: Integers
+
+    def first(self, most: int) -> "ManyReasons":
+        """At most so many of each customer."""
+        rank = np.arange(len(self.clue)) - np.repeat(
+            np.cumsum(self.counts) - self.counts, self.counts
+        )
+        kept = rank < most
+        if kept.all():
+            return self
+        columns = ("clue", "family", "contribution", "share", "value", "norm", "text")
+        return replace(
+            self,
+            counts=np.minimum(self.counts, most),
+            **{name: getattr(self, name)[kept] for name in columns},
+        )
 
 
 class Columns(Mapping[str, Floats]):

@@ -208,12 +208,13 @@ class Scorer(MatrixScorer):
             contacts=contacts,
         )
 
-    def advise_matrix(self, *arguments: Any, **how: Any) -> ManyActions:
+    def advise_matrix(self, *arguments: Any, alternatives: bool = False, **how: Any) -> ManyActions:
         """Suggest what to do about n scored customers: what each would be told alone.
 
-        Takes what `crowd` takes.
+        Takes what `crowd` takes, and `alternatives` as `advise_many`.
         """
-        return advise_many(self.advisor, self.crowd(*arguments, **how))
+        crowd = self.crowd(*arguments, **how)
+        return advise_many(self.advisor, crowd, alternatives=alternatives)
 
     def explain_row(
         self,

@@ -39,6 +39,14 @@ _REASON = pa.struct(
     ]
 )
 _MONEY = pa.struct([("amount", pa.float64()), ("currency", pa.string()), ("days", pa.int64())])
+_OPTION = pa.struct(
+    [
+        ("code", pa.string()),
+        ("expected_value", pa.float64()),
+        ("lower_bound", pa.float64()),
+        ("cost", pa.float64()),
+    ]
+)
 _ACTION = pa.struct(
     [
         ("code", pa.string()),
@@ -47,6 +55,8 @@ _ACTION = pa.struct(
         ("expected_value", pa.float64()),
         ("lower_bound", pa.float64()),
         ("cost", pa.float64()),
+        ("why", pa.string()),
+        ("alternatives", pa.list_(_OPTION)),
         ("holdout", pa.bool_()),
         ("explored", pa.bool_()),
         ("propensity", pa.float64()),
@@ -127,7 +137,7 @@ def columns_of(
         _named(scores.category, CATEGORIES),
         _named(scores.segment, SEGMENTS),
         _money(scorer, scores.value),
-        _action(answers.action),
+        _action(answers.action, answers.why),
         pa.array(as_of, pa.timestamp("us", tz="UTC")),
         _warnings(answers, warnings),
     ]
@@ -219,7 +229,7 @@ def _categories(many: ManyReasons, codes: Floats, is_named: Booleans) -> Any:
     return pa.array(names, pa.string())
 
 
-def _action(many: ManyActions) -> Any:
+def _action(many: ManyActions, why: Any) -> Any:
     none = many.code < 0
     code = np.maximum(many.code, 0)
     situation = np.maximum(many.situation, 0).astype(np.int64)
@@ -234,6 +244,8 @@ def _action(many: ManyActions) -> Any:
             pa.array(many.expected_value, mask=np.isnan(many.expected_value)),
             pa.array(many.lower_bound, mask=np.isnan(many.lower_bound)),
             many.cost,
+            pa.nulls(len(none), pa.string()) if why is None else pa.array(why, pa.string()),
+            _alternatives(many),
             many.holdout,
             many.explored,
             many.propensity,
@@ -241,6 +253,22 @@ def _action(many: ManyActions) -> Any:
         ],
         none,
     )
+
+
+def _alternatives(many: ManyActions) -> Any:
+    others = many.alternatives
+    assert others is not None
+    options = pa.StructArray.from_arrays(
+        [
+            _texts(many.codes, others.code),
+            *(
+                pa.array(column, from_pandas=True)
+                for column in (others.expected_value, others.lower_bound, others.cost)
+            ),
+        ],
+        fields=list(_OPTION),
+    )
+    return _lists(others.counts, options)
 
 
 def _warnings(answers: Answers, known: Sequence[Sequence[str]]) -> Any:

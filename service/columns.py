@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from churn.columns import UNSEEN
 from churn.compiled import Booleans, Floats, Integers
@@ -12,6 +14,8 @@ from churn.events import MICROSECONDS_PER_DAY, Feed
 from churn.features import mask_absent_feeds
 from churn.policy.advise_many import ManyActions
 from churn.policy.contacts import RecentContacts
+from churn.policy.situation import MOST_REASONS
+from churn.policy.why_many import whys
 from churn.reasons import Direction
 from churn.reasons_by_column import ManyReasons, many_reasons
 from churn.scores import STATUSES, MatrixScores
@@ -57,7 +61,8 @@ class Answers(NamedTuple):
     `numbers` has what the model read; `next_purchase` instants in microseconds since 1970 UTC,
     shape (n, 3): median, earliest, latest, NaN where there is none; `unseen` which rows have a
     category that training did not meet, by name of the column; `warned` what there is to be said of
-    each customer's channels, None where nothing is.
+    each customer's channels, None where nothing is; `why` the sentences about the actions, None
+    where no reasons are asked for.
     """
 
     scores: MatrixScores
@@ -67,6 +72,7 @@ class Answers(NamedTuple):
     next_purchase: Floats
     unseen: dict[str, Booleans]
     warned: list[tuple[str, ...]] | None
+    why: NDArray[np.object_] | None
 
 
 def score(scorer: Scorer, customers: Customers, numbers: Floats, told: Told) -> Answers:
@@ -82,26 +88,34 @@ def score_settled(scorer: Scorer, customers: Customers, X: Floats, told: Told) -
     assert scores.contributions is not None
     schema = scorer.schema
     manifest = scorer.bundle.manifest
-    why = many_reasons(
+    reasons = partial(
+        many_reasons,
         X,
         scores.contributions,
         schema=schema,
-        max_reasons=told.max_reasons,
         language=told.language,
         currency=manifest.currency,
-        direction=told.direction,
     )
+    # An action goes by the main reasons that raise the risk, whatever is shown.
+    raising = reasons(max_reasons=told.max_reasons and max(told.max_reasons, MOST_REASONS))
+    shown = raising.first(told.max_reasons)
+    if told.direction != "raises":
+        shown = reasons(max_reasons=told.max_reasons, direction=told.direction)
     days = scorer.days_until_purchase(scores.curve)
     action = scorer.advise_matrix(
         X,
         scores,
-        why.main_families,
+        raising.main_families,
         days[:, 1],
         customers.customer_id,
         customers.as_of,
         channels=customers.channels,
         contacts=customers.contacts,
+        alternatives=True,
     )
+    why = None
+    if told.max_reasons:
+        why = whys(scorer.advisor, action, scores.band, raising, schema.families, told.language)
     lead = manifest.lead_time_days * MICROSECONDS_PER_DAY
     start = (customers.as_of + lead).astype(np.float64)
     until = np.trunc(days * MICROSECONDS_PER_DAY)
@@ -109,7 +123,7 @@ def score_settled(scorer: Scorer, customers: Customers, X: Floats, told: Told) -
     warned = None
     if customers.channels is not None:
         warned = [scorer.channel_warnings(channels) for channels in customers.channels]
-    return Answers(scores, X, why, action, start[:, None] + until, unseen, warned)
+    return Answers(scores, X, shown, action, start[:, None] + until, unseen, warned, why)
 
 
 def count(

@@ -2,10 +2,19 @@
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from churn.policy.advise_many import NO_DATE, ManyActions
 from churn.policy.policy import SITUATIONS
 
+OPTION = pa.struct(
+    [
+        ("code", pa.string()),
+        ("expected_value", pa.float64()),
+        ("lower_bound", pa.float64()),
+        ("cost", pa.float64()),
+    ]
+)
 FIELDS = [
     ("action", pa.string()),
     ("action_channel", pa.string()),
@@ -17,12 +26,14 @@ FIELDS = [
     ("explored", pa.bool_()),
     ("propensity", pa.float64()),
     ("situation", pa.string()),
+    ("action_why", pa.string()),
+    ("action_alternatives", pa.list_(OPTION)),
 ]
 """As in `churn.policy.action.Action`; null for whom nothing is suggested, not even none."""
 
 
-def action_columns(many: ManyActions) -> dict[str, pa.Array]:
-    """The columns of `FIELDS`."""
+def action_columns(many: ManyActions, why: NDArray[np.object_]) -> dict[str, pa.Array]:
+    """The columns of `FIELDS`; `why` has the sentences."""
     none = many.code < 0
     at = np.maximum(many.code, 0)
     undated = many.act_by == NO_DATE
@@ -38,8 +49,24 @@ def action_columns(many: ManyActions) -> dict[str, pa.Array]:
         pa.array(many.explored, mask=none),
         pa.array(many.propensity, from_pandas=True),
         _named(SITUATIONS, np.maximum(many.situation, 0), none),
+        pa.array(why, pa.string()),
+        _alternatives(many, none),
     ]
     return {name: array for (name, _), array in zip(FIELDS, arrays, strict=True)}
+
+
+def _alternatives(many: ManyActions, none: np.ndarray) -> pa.Array:
+    others = many.alternatives
+    assert others is not None
+    columns = [
+        pa.array(many.codes, pa.string()).take(pa.array(others.code)),
+        pa.array(others.expected_value, from_pandas=True),
+        pa.array(others.lower_bound, from_pandas=True),
+        pa.array(others.cost, from_pandas=True),
+    ]
+    options = pa.StructArray.from_arrays(columns, fields=list(OPTION))
+    offsets = np.concatenate([[0], np.cumsum(others.counts)])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), options, mask=pa.array(none))
 
 
 def _named(names: tuple[str, ...], at: np.ndarray, none: np.ndarray) -> pa.Array:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from churn.compiled import Integers
 from churn.loss import CATEGORIES
 from churn.policy.contacts import RecentContacts
+from churn.policy.situation import MOST_REASONS
+from churn.policy.why_many import whys
 from churn.reasons_by_column import many_reasons
 from churn.scoring import BANDS, STATUSES, MatrixScores, Scorer
 from churn.sheets import harmless_sql
@@ -93,11 +95,12 @@ def scored_table(
             X,
             scores.contributions,
             schema=scorer.schema,
-            max_reasons=reasons,
+            max_reasons=max(reasons, MOST_REASONS),
             language=language,
             currency=scorer.bundle.manifest.currency,
         )
-        columns["reasons"] = listed(many, scorer.schema.families)
+        families = scorer.schema.families
+        columns["reasons"] = listed(many.first(reasons), families)
         assert as_of is not None
         until = scorer.days_until_purchase(scores.curve)
         action = scorer.advise_matrix(
@@ -108,8 +111,10 @@ def scored_table(
             customer_id.to_pylist(),
             as_of,
             contacts=contacts,
+            alternatives=True,
         )
-        columns |= action_columns(action)
+        why = whys(scorer.advisor, action, scores.band, many, families, language)
+        columns |= action_columns(action, why)
         columns["policy_version"] = pa.array([scorer.policy.version] * len(X), pa.string())
     columns["model_version"] = pa.array([scorer.bundle.version] * len(X), pa.string())
     return pa.table(columns, schema=schema(reasons))
@@ -166,6 +171,7 @@ def for_a_manager(columns: pa.Schema) -> str:
     if "reasons" in columns.names:
         texts = (
             f", {harmless_sql(_JOINED)} AS reasons, action, act_by,"
+            f" {harmless_sql('action_why')} AS action_why,"
             " round(action_expected_value, 2) AS expected_value, holdout"
         )
     return (

@@ -1,5 +1,6 @@
 """Suggestions for many customers at once: those that each would be given alone, without words."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,12 +9,32 @@ from churn.compiled import Booleans, Codes, Floats, Integers
 from churn.events import MICROSECONDS_PER_DAY
 from churn.policy.advise import Advisor
 from churn.policy.chance import draw
-from churn.policy.crowd import Crowd, Group, groups, situations_of
+from churn.policy.crowd import Crowd, Group, groups, none_because, situations_of
 from churn.policy.decide import is_held_out
 from churn.policy.due import act_by_of_many, due_days_of_many
 from churn.policy.policy import NONE
 
 NO_DATE = int(np.iinfo(np.int32).min)
+
+
+class ManyOptions(NamedTuple):
+    """The alternatives of n customers, one after another, each customer's best first.
+
+    Attributes
+    ----------
+    counts : ndarray of int64, shape (n,)
+        How many each has; they sum to k.
+    code : ndarray of int64, shape (k,)
+        Position in `ManyActions.codes`.
+    expected_value, lower_bound, cost : ndarray of float64, shape (k,)
+        As in `churn.policy.ready.Option`; NaN where nothing is claimed.
+    """
+
+    counts: Integers
+    code: Integers
+    expected_value: Floats
+    lower_bound: Floats
+    cost: Floats
 
 
 class ManyActions(NamedTuple):
@@ -35,6 +56,11 @@ class ManyActions(NamedTuple):
         As there; NaN where nothing is suggested.
     situation : ndarray of int8, shape (n,)
         Position in `SITUATIONS`; -1 where nothing is suggested.
+    why_none : ndarray of int8, shape (n,)
+        Position in `churn.policy.decide.NONE_BECAUSE` of why there was nothing to choose from; -1
+        where there was something.
+    alternatives : ManyOptions or None
+        The other candidates that were possible, if they are asked for.
     """
 
     code: Integers
@@ -48,9 +74,11 @@ class ManyActions(NamedTuple):
     explored: Booleans
     propensity: Floats
     situation: Codes
+    why_none: Codes
+    alternatives: ManyOptions | None = None
 
 
-def advise_many(advisor: Advisor, crowd: Crowd) -> ManyActions:
+def advise_many(advisor: Advisor, crowd: Crowd, *, alternatives: bool = False) -> ManyActions:
     """What `Advisor.advise` suggests to each of n customers.
 
     Parameters
@@ -59,6 +87,8 @@ def advise_many(advisor: Advisor, crowd: Crowd) -> ManyActions:
         Of the policy.
     crowd : Crowd
         Everybody.
+    alternatives : bool, optional
+        Whether these are told too.
     """
     n = len(crowd.customer_id)
     catalogue = advisor.policy.actions
@@ -75,11 +105,15 @@ def advise_many(advisor: Advisor, crowd: Crowd) -> ManyActions:
         explored=np.zeros(n, dtype=np.bool_),
         propensity=np.full(n, np.nan),
         situation=situation,
+        why_none=np.full(n, -1, dtype=np.int8),
     )
+    others = []
     for group in groups(advisor, crowd, situation):
         _choose(advisor, crowd, group, out)
+        if alternatives and not group.owed and group.codes:
+            others.append(_others(group, out))
     _date(advisor, crowd, out)
-    return out
+    return out._replace(alternatives=_in_order(others, n)) if alternatives else out
 
 
 def _choose(advisor: Advisor, crowd: Crowd, group: Group, out: ManyActions) -> None:
@@ -88,8 +122,10 @@ def _choose(advisor: Advisor, crowd: Crowd, group: Group, out: ManyActions) -> N
     at_none = position[NONE]
     some = group.possible.any(axis=1) if group.codes else np.zeros(len(rows), dtype=np.bool_)
     nobody = rows[~some]
-    _nothing(out, nobody, at_none)
-    out.propensity[nobody] = 1.0
+    if len(nobody):
+        _nothing(out, nobody, at_none)
+        out.propensity[nobody] = 1.0
+        out.why_none[nobody] = none_because(advisor, crowd, group)[~some]
     here = np.flatnonzero(some)
     if not len(here):
         return
@@ -161,6 +197,37 @@ def _draw(
     out.explored[rows] = explored
     out.holdout[rows] = held
     out.propensity[rows] = propensity
+
+
+def _others(group: Group, out: ManyActions) -> tuple[Integers, Integers, Floats, Floats, Floats]:
+    """What was possible and not chosen: whose, which, and what of it."""
+    of_codes = np.array([out.codes.index(code) for code in group.codes], dtype=np.int64)
+    left = group.possible & (out.code[group.rows, None] != of_codes)
+    here = np.flatnonzero(left.any(axis=1))
+    left = left[here]
+    claims = np.nan_to_num(group.expected_value[here])
+    order = np.argsort(np.where(left, -claims, np.inf), axis=1, kind="stable")
+    row, rank = np.nonzero(np.take_along_axis(left, order, axis=1))
+    at = here[row], order[row, rank]
+    return (
+        group.rows[at[0]],
+        of_codes[at[1]],
+        group.expected_value[at],
+        group.lower_bound[at],
+        group.cost[at],
+    )
+
+
+def _in_order(
+    others: Sequence[tuple[Integers, Integers, Floats, Floats, Floats]], n: int
+) -> ManyOptions:
+    """The alternatives of all groups, by customer."""
+    none = np.zeros(0, dtype=np.int64)
+    columns = zip((none, none, *[np.zeros(0)] * 3), *others, strict=True)
+    row, code, expected, lower, cost = map(np.concatenate, columns)
+    order = np.argsort(row, kind="stable")
+    counts = np.bincount(row, minlength=n)
+    return ManyOptions(counts, code[order], expected[order], lower[order], cost[order])
 
 
 def _date(advisor: Advisor, crowd: Crowd, out: ManyActions) -> None:

@@ -13,7 +13,10 @@ import numpy as np
 from churn.compiled import Booleans, Codes, Floats, Integers
 from churn.policy.advise import USUAL_SEGMENT, Advisor
 from churn.policy.contacts import RecentContacts, is_answered, not_contacted
+from churn.policy.decide import NONE_BECAUSE
 from churn.policy.policy import BANDS, SEGMENTS, SITUATIONS, Policy, Situation
+
+_BECAUSE = {why: at for at, why in enumerate(NONE_BECAUSE)}
 
 
 class Crowd(NamedTuple):
@@ -87,6 +90,8 @@ class Group(NamedTuple):
         In currency, NaN where nothing is claimed.
     cost : ndarray of float64, shape (m, k)
         Expected, in currency.
+    stops : ndarray of bool, shape (m,)
+        Who was contacted too lately.
     """
 
     rows: Integers
@@ -97,6 +102,7 @@ class Group(NamedTuple):
     expected_value: Floats
     lower_bound: Floats
     cost: Floats
+    stops: Booleans
 
 
 def situations_of(advisor: Advisor, crowd: Crowd) -> Codes:
@@ -140,15 +146,47 @@ def groups(advisor: Advisor, crowd: Crowd, situation: Codes) -> Iterator[Group]:
         if considered.owed is not None:
             weighed = _weighed(advisor.policy, crowd, rows, (considered.owed,), named[:2])
             is_due = _is_due(advisor, crowd, contacts, rows, considered.owed, named[0])
-            yield Group(rows, at_situation, True, (considered.owed,), is_due, *weighed)
+            stops = contacts.stops[rows]
+            yield Group(rows, at_situation, True, (considered.owed,), is_due, *weighed, stops)
             continue
         codes = considered.codes
         expected, lower, cost = _weighed(advisor.policy, crowd, rows, codes, named[:2])
         possible = _allowed(advisor.policy, crowd, rows, codes, named[0] == "open_complaint")
-        possible &= ~contacts.stops[rows, None]
+        stops = contacts.stops[rows]
+        possible &= ~stops[:, None]
         _messages_first(advisor.policy, codes, possible, contacts.told[rows])
         possible &= _pays(advisor.policy, codes, expected, lower)
-        yield Group(rows, at_situation, False, codes, possible, expected, lower, cost)
+        yield Group(rows, at_situation, False, codes, possible, expected, lower, cost, stops)
+
+
+def none_because(advisor: Advisor, crowd: Crowd, group: Group) -> Codes:
+    """Why there is nothing to choose from, for those of a group for whom there is not.
+
+    Returns
+    -------
+    ndarray of int8, shape (m,)
+        Positions in `NONE_BECAUSE`.
+    """
+    actions, rows = advisor.policy.actions, group.rows
+    if group.owed:
+        return np.full(len(rows), _BECAUSE["answered"], dtype=np.int8)
+    is_open = SITUATIONS[group.situation] == "open_complaint"
+    codes = [code for code in group.codes if not (is_open and actions[code].promotion)]
+    if not codes:
+        is_low = crowd.band[rows] <= 0
+        why = np.where(is_low, _BECAUSE["low_risk"], _BECAUSE["not_foreseen"])
+        return why.astype(np.int8)
+    found = np.full(len(rows), _BECAUSE["nothing_pays"], dtype=np.int8)
+    if crowd.channels is not None:
+        for at, row in enumerate(rows.tolist()):
+            allowed = crowd.channels[row]
+            if allowed is not None and not any(
+                not actions[code].needs_consent or actions[code].channel in allowed
+                for code in codes
+            ):
+                found[at] = _BECAUSE["not_allowed"]
+    found[group.stops] = _BECAUSE["contacted"]
+    return found
 
 
 def _weighed(

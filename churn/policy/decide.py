@@ -7,7 +7,7 @@ the customers is held out, and a part of the decisions is random; both are drawn
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from churn.policy.chance import draw
 from churn.policy.contacts import Contact, is_answered, recent
@@ -22,6 +22,7 @@ NoneBecause = Literal[
 """Why there is nothing to be done: the risk is low, the table names nothing, the customer was
 contacted lately, allows no channel that is asked for, nothing is worth its cost, or what is owed
 has been done since."""
+NONE_BECAUSE: tuple[NoneBecause, ...] = get_args(NoneBecause)
 
 
 class Facts(NamedTuple):

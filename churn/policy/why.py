@@ -34,7 +34,7 @@ CASE: dict[str, dict[Language, str]] = {
     },
 }
 
-_WHY_NONE: dict[str, dict[Language, str]] = {
+WHY_NONE: dict[str, dict[Language, str]] = {
     "not_foreseen": {
         "en": "the policy has no action for this case",
         "ru": "для такого случая действий не предусмотрено",
@@ -69,15 +69,15 @@ _WHY_NONE: dict[str, dict[Language, str]] = {
     },
 }
 
-_WORTH: dict[Language, tuple[str, str]] = {
+WORTH: dict[Language, tuple[str, str]] = {
     "en": ("; expected to bring ", " after its cost of "),
     "ru": ("; ожидаемая выгода ", " за вычетом расходов "),
 }
-_DRAWN: dict[Language, str] = {
+DRAWN: dict[Language, str] = {
     "en": "drawn at random, to learn what it brings",
     "ru": "выбрано случайно, чтобы измерить, что это даёт",
 }
-_WITHHELD: dict[Language, str] = {
+WITHHELD: dict[Language, str] = {
     "en": "withheld from this customer, to measure what it brings",
     "ru": "этому клиенту не предлагать: он в контрольной группе",
 }
@@ -134,18 +134,18 @@ def sentence(
     because : str or None
         Why nothing is done, `churn.policy.decide.NoneBecause` or a plan's; None where something is.
     """
-    if because in _WHY_NONE:
-        case = f"{case}; {_WHY_NONE[because][language]}"
+    if because in WHY_NONE:
+        case = f"{case}; {WHY_NONE[because][language]}"
     text = f"{case}: {policy.text(decision.action, language)}"
     if decision.expected_value is not None and decision.expected_value > 0.0:
-        worth, after = _WORTH[language]
+        worth, after = WORTH[language]
         value = number(decision.expected_value, language, 2)
         cost = worded(decision.cost, "money", language, currency)  # few differ
         text += f"{worth}{value} {currency}".rstrip() + after + cost
     if decision.explored:
-        text += f"; {_DRAWN[language]}"
+        text += f"; {DRAWN[language]}"
     if decision.holdout:
-        text += f"; {_WITHHELD[language]}"
+        text += f"; {WITHHELD[language]}"
     return text
 
 

@@ -1,16 +1,16 @@
 """What a plan may choose from: for each customer what is owed, or else what is worth its cost."""
 
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from churn.compiled import Booleans, Codes, Floats, Integers
 from churn.policy.advise import Advisor
-from churn.policy.crowd import Crowd, Group, groups, situations_of
-from churn.policy.decide import NoneBecause, is_held_out
+from churn.policy.crowd import Crowd, Group, groups, none_because, situations_of
+from churn.policy.decide import NONE_BECAUSE, is_held_out
 
 WHY: tuple[str, ...] = (
-    *get_args(NoneBecause),
+    *NONE_BECAUSE,
     "not_scored",
     "nothing_claimed",
     "no_place",
@@ -149,26 +149,6 @@ def _weigh(advisor: Advisor, crowd: Crowd, group: Group, out: Options) -> None:
             some = worth[:, at]
             out.value[rows[some], column] = group.expected_value[some, at]
             out.cost[rows[some], column] = group.cost[some, at]
-    out.why[rows] = CODE["nothing_pays"]
-    if not group.codes:
-        is_low = crowd.band[rows] <= 0
-        out.why[rows] = np.where(is_low, CODE["low_risk"], CODE["not_foreseen"])
-        return
-    out.why[rows[~_may_be_asked(advisor, crowd, group)]] = CODE["not_allowed"]
-    if crowd.contacts is not None:
-        out.why[rows[crowd.contacts.stops[rows]]] = CODE["contacted"]
+    out.why[rows] = none_because(advisor, crowd, group)
     out.why[rows[group.possible.any(axis=1)]] = CODE["nothing_claimed"]
     out.why[rows[worth.any(axis=1)]] = NOBODY
-
-
-def _may_be_asked(advisor: Advisor, crowd: Crowd, group: Group) -> Booleans:
-    """Who allows the channel of any of the candidates, shape (m,)."""
-    allowed: Booleans = np.ones(len(group.rows), dtype=np.bool_)
-    if crowd.channels is not None:
-        actions = [advisor.policy.actions[code] for code in group.codes]
-        for at, row in enumerate(group.rows.tolist()):
-            channels = crowd.channels[row]
-            allowed[at] = channels is None or any(
-                not action.needs_consent or action.channel in channels for action in actions
-            )
-    return allowed

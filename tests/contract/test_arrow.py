@@ -97,12 +97,11 @@ def test_a_stream_is_answered_as_json_would_be_to_the_last_bit(client: AppClient
 
 
 def suggested(action: dict[str, Any] | None) -> dict[str, Any] | None:
-    """An action of JSON as a stream has it: without words and alternatives."""
+    """An action of JSON as a stream has it."""
     if action is None:
         return None
     day = action["act_by"] and date.fromisoformat(action["act_by"])
-    kept = {name: it for name, it in action.items() if name not in ("why", "alternatives")}
-    return kept | {"act_by": day}
+    return action | {"act_by": day}
 
 
 def told(reason: dict[str, Any]) -> dict[str, Any]:

@@ -118,7 +118,8 @@ def events_of(shop: Config) -> dict[str, list[Event]]:
 
 ACTION = (
     "action", "action_channel", "act_by", "action_expected_value", "action_lower_bound",
-    "action_cost", "holdout", "explored", "propensity", "situation",
+    "action_cost", "holdout", "explored", "propensity", "situation", "action_why",
+    "action_alternatives",
 )  # fmt: skip
 
 
@@ -133,7 +134,11 @@ def told(action: Action) -> tuple[Any, ...]:
     by = None if action.act_by is None else date(1970, 1, 1) + timedelta(days=action.act_by)
     return (
         action.code, action.channel, by, action.expected_value, action.lower_bound, action.cost,
-        action.holdout, action.explored, action.propensity, action.situation,
+        action.holdout, action.explored, action.propensity, action.situation, action.why,
+        [
+            dict(zip(("code", "expected_value", "lower_bound", "cost"), one, strict=True))
+            for one in action.alternatives
+        ],
     )  # fmt: skip
 
 

@@ -12,14 +12,16 @@ from churn.features import FEATURE_NAMES, Family
 from churn.manifest import FeatureEntry, Manifest, Reference
 from churn.policy.action import Action
 from churn.policy.advise import USUAL_SEGMENT, Advisor, Known, low_rating
-from churn.policy.advise_many import NO_DATE, advise_many
+from churn.policy.advise_many import NO_DATE, ManyActions, advise_many
 from churn.policy.contacts import Contact, recent_of_each, recent_of_unknown
 from churn.policy.crowd import Crowd
 from churn.policy.decide import is_held_out
 from churn.policy.default import default_policy
 from churn.policy.policy import BANDS, SEGMENTS, SITUATIONS, Policy
+from churn.policy.ready import Option
+from churn.policy.why_many import whys
 from churn.reasons import Reason
-from churn.reasons_by_column import Columns
+from churn.reasons_by_column import Columns, ManyReasons
 from churn.schema import LOOP
 from churn.words import Language
 from tests.policies import quiet, told_apart
@@ -278,13 +280,38 @@ def of_one(everybody: Crowd, contacts: list[list[Contact]], at: int) -> Known:
         probability=None if band < 0 else float(everybody.probability[at]),
         band=None if band < 0 else BANDS[band],
         earliest=float(everybody.earliest[at]),
-        reasons=[reason(Family(name)) for name in names],
+        reasons=[reason(Family(name), f"because of {name}") for name in names],
         value=None if math.isnan(value) else value,
         segment=None if everybody.segment[at] < 0 else SEGMENTS[everybody.segment[at]],
         category=everybody.categories[everybody.category[at]],
         channels=everybody.channels[at],
         contacts=contacts[at],
     )
+
+
+def many_reasons_of(everybody: Crowd) -> ManyReasons:
+    """The reasons that `of_one` gives, as columns."""
+    counts = (everybody.main >= 0).sum(axis=1)
+    family = everybody.main[everybody.main >= 0]
+    told = np.array([f"because of {LOOP.families[at]}" for at in family], dtype=object)
+    nothing = np.zeros(len(family))
+    return ManyReasons(
+        counts, family, (), family, nothing, nothing, nothing, nothing, told, everybody.main
+    )
+
+
+def options_of_each(found: ManyActions) -> list[list[Option]]:
+    """The alternatives, customer by customer."""
+    many = found.alternatives
+    assert many is not None
+    columns = (many.expected_value, many.lower_bound, many.cost)
+    options = iter(
+        [
+            Option(found.codes[code], *(None if math.isnan(one) else one for one in numbers))  # type: ignore[arg-type]
+            for code, *numbers in zip(many.code, *(one.tolist() for one in columns), strict=True)
+        ]
+    )
+    return [[next(options) for _ in range(n)] for n in many.counts.tolist()]
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.05, 1.0])
@@ -296,7 +323,14 @@ def test_many_are_told_what_each_is_told(rate: float, message_first: bool) -> No
     one = advisor(policy, lead_time_days=2)
     everybody, contacts = crowd(2_000, int(rate * 100))
     recent = recent_of_each(policy, contacts, everybody.as_of)
-    found = advise_many(one, everybody._replace(contacts=recent))
+    found = advise_many(one, everybody._replace(contacts=recent), alternatives=True)
+    told = {
+        language: whys(
+            one, found, everybody.band, many_reasons_of(everybody), LOOP.families, language
+        ).tolist()
+        for language in LANGUAGES
+    }
+    others = options_of_each(found)
     seen = set()
     for at in range(len(everybody.customer_id)):
         alone_known = of_one(everybody, contacts, at)
@@ -304,6 +338,8 @@ def test_many_are_told_what_each_is_told(rate: float, message_first: bool) -> No
         if alone_known.band is None and not (everybody.is_lapsed[at] and is_open):
             assert found.code[at] == found.situation[at] == -1
             assert math.isnan(found.propensity[at])
+            assert told["en"][at] is None
+            assert others[at] == []
             continue
         alone = one.advise(alone_known, "en")
         code = found.codes[found.code[at]]
@@ -318,6 +354,10 @@ def test_many_are_told_what_each_is_told(rate: float, message_first: bool) -> No
         assert found.cost[at] == alone.cost
         assert (found.holdout[at], found.explored[at]) == (alone.holdout, alone.explored)
         assert found.propensity[at] == alone.propensity
+        assert others[at] == [*alone.alternatives]
+        assert told["en"][at] == alone.why
+        if at % 4 == 0:
+            assert told["ru"][at] == one.advise(alone_known, "ru").why
         seen.add(code)
     assert len(seen) > 15
 

@@ -351,6 +351,7 @@ def test_a_sheet_is_for_a_manager_and_has_no_formulas(loaded: Loaded, tmp_path: 
         assert row["risk_band"] == line["risk_band"]
         assert row["reasons"] == " | ".join(reason["text"] for reason in line["reasons"])
         assert row["action"] == line["action"]["code"]
+        assert row["action_why"] == line["action"]["why"]
         assert float(row["customer_value"]) == round(line["customer_value"]["amount"], 2)
         assert row["value_segment"] == line["value_segment"]
         assert row["loss_category"] == line["loss_category"]
