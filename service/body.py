@@ -1,5 +1,6 @@
 """Reading a request's body: its format first, then its bytes, never more than allowed."""
 
+from io import BytesIO
 from typing import NamedTuple
 
 from starlette.requests import ClientDisconnect
@@ -119,26 +120,29 @@ async def read(headers: Told, receive: Receive, limit: int, arriving: Arriving) 
     declared = headers.content_length
     if declared.isdecimal() and len(declared) < 20 and int(declared) > limit:
         raise _too_large(limit)
-    chunks: list[bytes] = []
+    whole: BytesIO | None = None  # its value is its buffer: there is no second copy of it
     size = counted = 0
-    more = True
     try:
-        while more:
+        while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
-            chunk = message.get("body", b"")
+            chunk: bytes = message.get("body", b"")
             size += len(chunk)
             if size > limit:
                 raise _too_large(limit)
-            chunks.append(chunk)
             more = message.get("more_body", False)
-            if more:
-                counted = size
-                arriving.add(len(chunk))
+            if whole is None:
+                if not more:
+                    return chunk
+                whole = BytesIO()
+            whole.write(chunk)
+            if not more:
+                return whole.getvalue()
+            counted = size
+            arriving.add(len(chunk))
     finally:
         arriving.bytes -= counted
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _too_large(limit: int) -> Problem:

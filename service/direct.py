@@ -63,10 +63,9 @@ class Direct:
         try:
             content, media_type, version = await self.endpoint(scope, receive)
         except (Problem, StoreUnavailable, StoreTooNew) as error:
-            problem = error if isinstance(error, Problem) else store_unavailable(error)
-            count_failure(self.metrics, problem)
-            response = problem.response(instance=route_template(scope), request_id=id_of(scope))
-            await response(scope, receive, send)
+            # Not here: the error knows this frame, and a frame that knew the error would keep it,
+            # and a body of many megabytes, until cycles are looked for.
+            await self._refuse(error, scope, receive, send)
             return
         headers = [
             (b"content-type", media_type.encode()),
@@ -76,6 +75,18 @@ class Direct:
             headers.append((MODEL_VERSION, version.encode()))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
+
+    async def _refuse(
+        self,
+        error: Problem | StoreUnavailable | StoreTooNew,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        problem = error if isinstance(error, Problem) else store_unavailable(error)
+        count_failure(self.metrics, problem)
+        response = problem.response(instance=route_template(scope), request_id=id_of(scope))
+        await response(scope, receive, send)
 
 
 class Service(FastAPI):

@@ -1,4 +1,4 @@
-"""Giving back to the system what only starting needed."""
+"""Giving back to the system what is not needed any more."""
 
 import ctypes
 import gc
@@ -9,9 +9,24 @@ COLLECT_AFTER = (10_000, 20, 20)
 """Objects made before the collector looks, and how often it looks at older ones. A request makes a
 few hundred, none in cycles: Python's own 700 would have it look with every other request."""
 
+LARGE_BYTES = 4 << 20
+"""A buffer of so many bytes, such as the body of a list, is the system's again when it is done
+with, and grows where it is."""
+
 _COMPILER = "libllvmlite"
 _MAPS = Path("/proc/self/maps")
 _MADV_DONTNEED = 4
+_M_MMAP_THRESHOLD = -3
+
+
+def return_large() -> None:
+    """Have large buffers come from the system itself, and go back to it at once.
+
+    The C library's own rule is that the first one that goes raises the limit to its size: later
+    ones lie among small objects, are copied as they grow, and leave holes three times their size.
+    """
+    with suppress(OSError, AttributeError):  # another C library may have no such call
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def settle() -> None:

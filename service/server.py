@@ -19,7 +19,7 @@ from service import logs
 from service.app import create_app
 from service.connections import Connection
 from service.ending import SIGNALS, Server
-from service.memory import settle
+from service.memory import return_large, settle
 from service.settings import Settings, unknown_variables
 from service.store.database import Database
 from service.store.errors import StoreTooNew, StoreUnavailable, WrongErasureKey
@@ -53,6 +53,7 @@ def run(settings: Settings) -> None:
     family, address = _resolve(settings)
     check_exposure(settings, str(address[0]))
     sys.setswitchinterval(SWITCH_SECONDS)
+    return_large()
     app = create_app(settings)
     state = app.state.keepwell
     state.models.after_swap = settle

@@ -1,13 +1,20 @@
 """What is answered below the framework is what the framework would answer."""
 
+import asyncio
+import gc
 import json
+import weakref
 from pathlib import Path
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.types import Message, Receive, Scope
 
+from service.direct import Direct, Reply
+from service.metrics import Metrics
+from service.problems import invalid_field
 from service.settings import Settings
 from tests.contract.client import AppClient, build, customer
 
@@ -50,3 +57,32 @@ def test_other_methods_are_the_frameworks(client: AppClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 405
     assert answer.headers["allow"] == "POST"
+
+
+def test_what_a_refused_request_held_is_let_go_at_once() -> None:
+    class Body:
+        """Stands for many megabytes."""
+
+    kept: list[weakref.ref[Body]] = []
+
+    async def endpoint(scope: Scope, receive: Receive) -> Reply:
+        body = Body()
+        kept.append(weakref.ref(body))
+        raise invalid_field("It is wrong.", "", "invalid")
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError("nothing is read")
+
+    scope: Scope = {"type": "http", "state": {"request_id": "a"}}
+    gc.disable()
+    try:
+        asyncio.run(Direct("/score", endpoint, Metrics())(scope, receive, send))
+        assert [one() for one in kept] == [None]
+    finally:
+        gc.enable()
+    assert sent[0]["status"] == 422

@@ -9,6 +9,13 @@ from service import strict_json
 from service.strict_json import MAX_MEMBERS, BadJson, parse
 
 
+def test_a_list_of_as_many_numbers_as_may_be_has_not_too_many_values() -> None:
+    one = {"customer_id": "c", "features": {f"f{at}": 0 for at in range(MAX_MEMBERS)}}
+    assert len(parse(json.dumps([one] * 1000, separators=(",", ":")).encode())) == 1000
+    ids = {"customers": [f"customer-{at}" for at in range(100_000)]}
+    assert parse(json.dumps(ids).encode()) == ids
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -33,6 +40,12 @@ from service.strict_json import MAX_MEMBERS, BadJson, parse
         (
             b"{" + b",".join(b'"k%d":1' % i for i in range(MAX_MEMBERS + 1)) + b"}",
             "too_many_members",
+        ),
+        (b"[" + b"[]," * 1_000_000 + b"[]]", "too_many_values"),
+        (b"[" + b"1," * 600_000 + b"1]", "too_many_values"),
+        (
+            b"{" + b",".join(b'"k%d":1' % i for i in range(200_000)) + b"}",
+            "too_many_values",
         ),
     ],
 )
