@@ -4,8 +4,9 @@ Without a name all are run but `large`, which takes some 20 minutes, `serving`, 
 and needs wrk, `soak`, which takes some 20, `kills`, which takes some 15, `store`, which takes some
 5 and needs wrk and 4 GB of disk, `importing`, which takes some 15 and 6 GB, `jobs`, which takes
 some 15 and 6 GB, `recording`, which takes some 4 and needs wrk, `policy`, which takes some 10,
-`image`, which takes some 4, root and debootstrap, `drain`, which takes some 5, `hillstrom`, which
-needs the published file, and `bundles`, `swaps` and `publishing`, which take some 5 each.
+`image`, which takes some 4, root and debootstrap, `drain`, which takes some 5, `hostile`, which
+takes some 8, `overload`, which takes some 3 and needs wrk, `fuzz`, which takes some 3, `hillstrom`,
+which needs the published file, and `bundles`, `swaps` and `publishing`, which take some 5 each.
 """
 
 import sys
@@ -26,6 +27,9 @@ ONLY_BY_NAME = (
     "policy",
     "image",
     "drain",
+    "hostile",
+    "overload",
+    "fuzz",
     "hillstrom",
     "bundles",
     "swaps",

@@ -90,6 +90,7 @@ class _Load:
     def __init__(self, port: int, requests: Sequence[bytes]) -> None:
         self.port = port
         self.requests = requests
+        self.clients: set[_Client] = set()
         self.free: deque[_Client] = deque()
         self.waiting: deque[float] = deque()
         self.took: defaultdict[int, list[float]] = defaultdict(list)
@@ -116,10 +117,14 @@ class _Load:
             await asyncio.sleep(0.01)
         self.is_over = True
         self.n_asked = total
+        for client in self.clients:
+            client.transport.close()
+        await asyncio.sleep(0.01)  # in which the loop lets go of them
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
         _, client = await loop.create_connection(lambda: _Client(self), "127.0.0.1", self.port)
+        self.clients.add(client)
         self.free.append(client)
 
     def _ask(self, client: _Client, due: float) -> None:
@@ -133,6 +138,7 @@ class _Load:
             self.free.append(client)
 
     def lost(self, client: _Client) -> None:
+        self.clients.discard(client)
         if self.is_over:
             return
         if client.is_asking:
