@@ -14,6 +14,7 @@ import typer
 
 from churn.errors import KeepwellError
 from cli import (
+    access,
     backtest,
     check,
     init,
@@ -35,6 +36,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 for command in (init, simulate, check, train, backtest, score, serve, openapi):
     app.command(help=command.__doc__)(getattr(command, command.__name__.rpartition(".")[2]))
 app.add_typer(models.app, name="models", help=models.__doc__)
+app.add_typer(access.app, name="keys", help=access.__doc__)
 app.add_typer(store.app, name="store", help=store.__doc__)
 app.add_typer(policy.app, name="policy", help=policy.__doc__)
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -29,6 +29,8 @@ from service import (
     scoring_routes,
     trust,
 )
+from service.access.gate import Gate
+from service.access.holder import KeyHolder
 from service.body import Arriving
 from service.contacts import Deliveries, look_always
 from service.context import RequestContext, request_id, route_template
@@ -90,9 +92,13 @@ def create_app(
         The store's URL can never work.
     PolicyError
         The policy file cannot be read, or cannot work.
+    ConfigError
+        The file of keys cannot be read, or is wrong.
     """
     settings = settings or Settings()
     metrics = Metrics()
+    keys = None if settings.keys_file is None else KeyHolder(settings.keys_file, metrics)
+    gate = None if keys is None else Gate(keys, metrics, clock)
     policies = PolicyHolder(settings.policy_file, metrics)
     trust.trusted(settings)
 
@@ -146,6 +152,7 @@ def create_app(
         deadlines=deadlines,
         jobs=jobs,
         drain=Drain(),
+        keys=keys,
     )
     state.drain.tell(jobs.worker.stop)
 
@@ -159,6 +166,8 @@ def create_app(
             asyncio.create_task(look_always(deliveries)),
             asyncio.create_task(deadlines.watch()),
         ]
+        if keys is not None:
+            watching.append(asyncio.create_task(keys.poll(settings.models_poll_seconds)))
         jobs.start()
         try:
             yield
@@ -182,6 +191,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        dependencies=[] if gate is None else [Depends(gate.routed)],
         # Asked for anew at each request, whether it is configured or not; metrics are our own.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         exception_handlers={
@@ -202,7 +212,9 @@ def create_app(
     )
     app.add_middleware(context)
     app.direct = {
-        path: context(Direct(path, endpoint, metrics))
+        path: context(
+            Direct(path, endpoint, metrics, None if gate is None else gate.to("POST", path))
+        )
         for path, endpoint in (scoring_routes.direct(state) | events_routes.direct(state)).items()
     }
     app.include_router(scoring_routes.router)

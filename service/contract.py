@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service import body, problems
+from service.access.keys import KeyScope
+from service.access.table import needed
 from service.responses import Erasure, KeptEvent, Problem, RefusedEvent, RowProblem, Score
 from service.schemas import (
     BatchRequest,
@@ -295,12 +297,14 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for name, schema in {**requests["$defs"], **answers["$defs"]}.items():
         schemas.setdefault(name, schema)
     document["components"]["schemas"] = dict(sorted(schemas.items()))
+    document["components"]["securitySchemes"] = {SCHEME: _KEY}
     for path, item in document["paths"].items():
-        for operation in item.values():
+        for method, operation in item.items():
             if not path.startswith(_PROBES):
                 statuses = (429,) if operation["operationId"] in _UNTIMED else (429, 504)
                 for status, answer in problems_of(*statuses).items():
                     operation["responses"][str(status)] = answer
+            _declare_access(operation, needed(method.upper(), path))
             for answer in operation["responses"].values():
                 answer["headers"] = {**answer.get("headers", {}), **_HEADERS}
     return document
@@ -309,6 +313,34 @@ def _document(app: FastAPI) -> dict[str, Any]:
 _PROBES = ("/health/", "/metrics")
 _UNTIMED = frozenset({"submit_job", "job_results", "job_results_head"})
 """What carries whole files, however long that takes."""
+
+
+def _declare_access(operation: dict[str, Any], scopes: frozenset[KeyScope]) -> None:
+    """Say of an operation which keys it takes, and how it refuses the others."""
+    operation["security"] = [{SCHEME: [scope]} for scope in sorted(scopes)]
+    if scopes:
+        refusals = {str(status): told for status, told in problems_of(401, 403).items()}
+        for told in refusals.values():
+            told["headers"] = _CHALLENGE
+        answers = operation["responses"] | refusals
+        operation["responses"] = dict(sorted(answers.items()))
+
+
+SCHEME = "key"
+_KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "kw_<id>_<secret>",
+    "description": "Asked for where the service has keys. An operation takes a key with one of the "
+    "scopes that it lists.",
+}
+_CHALLENGE = {
+    "WWW-Authenticate": {
+        "description": "`Bearer`, with 403 also why.",
+        "schema": {"type": "string"},
+    }
+}
+
 
 _HEADERS = {
     "X-Request-Id": {

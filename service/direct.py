@@ -50,17 +50,28 @@ class Direct:
         What answers.
     metrics : Metrics
         Told of every problem.
+    check : callable, optional
+        Raises `Problem` where a request is not to be let in.
     """
 
-    def __init__(self, path: str, endpoint: Endpoint, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        path: str,
+        endpoint: Endpoint,
+        metrics: Metrics,
+        check: Callable[[Scope], None] | None = None,
+    ) -> None:
         self.path = path
         self.endpoint = endpoint
         self.metrics = metrics
+        self.check = check
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         scope[ROUTE] = self.path
         try:
+            if self.check is not None:
+                self.check(scope)
             content, media_type, version = await self.endpoint(scope, receive)
         except (Problem, StoreUnavailable, StoreTooNew) as error:
             # Not here: the error knows this frame, and a frame that knew the error would keep it,

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 
 from service import body, contract, parameters
+from service.access.gate import caller, sees_only
 from service.jobs import answers, download, keys
 from service.jobs import contract as of_jobs
 from service.jobs.desk import Desk
@@ -113,6 +114,7 @@ async def submit_job(request: Request) -> Response:
     results_format = asked.results or input_format
     _check_installed({input_format, results_format})
     loaded = state.loaded()
+    shown = caller(request.scope)
     submission = Submission(
         told,
         request.receive,
@@ -127,6 +129,7 @@ async def submit_job(request: Request) -> Response:
         key,
         loaded,
         state.settings.max_job_bytes,
+        None if shown is None else shown.client,
     )
     state.deadlines.lift()
     with state.rooms.uploads:
@@ -154,7 +157,9 @@ async def list_jobs(request: Request) -> Response:
             )
         after = Place(int(found[1]), found[2])
     desk = _desk(request)
-    jobs = await desk.ask(partial(desk.page, asked.state, asked.limit + 1, after))
+    jobs = await desk.ask(
+        partial(desk.page, asked.state, asked.limit + 1, after, sees_only(request.scope))
+    )
     page = jobs[: asked.limit]
     more = len(jobs) > asked.limit
     cursor = f"{page[-1].created_at}-{page[-1].job_id}" if more else None
@@ -210,7 +215,7 @@ async def job_results_head(request: Request, job_id: JobId) -> Response:
 async def cancel_job(request: Request, job_id: JobId) -> Response:
     """Cancel a job at once where it waits, after the chunk at hand where it runs."""
     desk = _desk(request)
-    before, found = await desk.ask(partial(desk.cancel, _checked(job_id)))
+    before, found = await desk.ask(partial(desk.cancel, *_whose(request, job_id)))
     if before in {"done", "failed"}:
         raise answers.has_ended(before)
     return _answer(answers.document(found), 202 if found.state == "running" else 200)
@@ -227,7 +232,7 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
 async def delete_job(request: Request, job_id: JobId) -> Response:
     """Remove a job, its files and its key; a running one is cancelled first."""
     desk = _desk(request)
-    await desk.ask(partial(desk.delete, _checked(job_id)))
+    await desk.ask(partial(desk.delete, *_whose(request, job_id)))
     return Response(status_code=204)
 
 
@@ -252,13 +257,14 @@ def _desk(request: Request) -> Desk:
 
 async def _find(request: Request, job_id: str) -> Record:
     desk = _desk(request)
-    return await desk.ask(partial(desk.get, _checked(job_id)))
+    return await desk.ask(partial(desk.get, *_whose(request, job_id)))
 
 
-def _checked(job_id: str) -> str:
+def _whose(request: Request, job_id: str) -> tuple[str, str | None]:
+    """The job that is asked for, and whose it must be."""
     if JOB_ID.fullmatch(job_id) is None:
         raise answers.unknown_job()
-    return job_id
+    return job_id, sees_only(request.scope)
 
 
 def _answer(content: dict[str, Any], status: int = 200, **headers: str) -> Response:

@@ -127,6 +127,8 @@ class Metrics:
             "shadow_probability_sum", "Sum of the probabilities that were compared.", "model"
         )
         self.policy_reloads = counter("policy_reloads", "Attempts to read the policy.", "result")
+        self.key_reloads = counter("key_reloads", "Attempts to read the file of keys.", "result")
+        self.auth_failures = counter("auth_failures", "Requests not let in.", "reason")
         self.feed_watermark_timestamp_seconds = gauge(
             "feed_watermark_timestamp_seconds", "When the newest stored event happened.", "feed"
         )

@@ -5,18 +5,16 @@ serving that was there, as a broken model does; at the start it is refused.
 """
 
 import logging
-import os
 from pathlib import Path
 
 from churn.errors import PolicyError
 from churn.policy.default import default_policy
 from churn.policy.policy import Policy, parse
 from service import logs
+from service.followed import Followed
 from service.metrics import Metrics
 
 _log = logging.getLogger(f"{logs.ROOT}.policy")
-
-_Signature = tuple[int, int, int] | None
 
 
 def read(path: Path) -> Policy:
@@ -62,49 +60,23 @@ class PolicyHolder:
     """
 
     def __init__(self, path: Path | None, metrics: Metrics) -> None:
-        self._path = path
-        self._metrics = metrics
-        self._seen = _signature(path)
+        self._file: Followed[Policy] | None = None
         if path is None:
             self.current = default_policy()
             return
-        self.current = read(path)
-        metrics.policy_reloads["ok"].inc()
+        self._file = Followed(path, read, metrics.policy_reloads, self._complain)
+        self.current = self._file.first
 
     def refresh(self) -> None:
         """Read the file if it has changed. Never raises."""
-        if self._path is None:
-            return
-        signature = _signature(self._path)
-        if signature == self._seen:
-            return
-        try:
-            policy = read(self._path)
-        except Exception as error:
-            self._seen = signature
-            self._metrics.policy_reloads["error"].inc()
-            told = str(error) if isinstance(error, PolicyError) else type(error).__name__
-            _log.error(
-                "the changed policy cannot be used; %s keeps serving",
-                self.current.version,
-                extra={"fields": {"error": told}},
-            )
-            return
-        if _signature(self._path) != signature:
-            return  # it was being written: next time
-        self._seen = signature
-        self._metrics.policy_reloads["ok"].inc()
-        if policy.version != self.current.version:
+        policy = None if self._file is None else self._file.changed()
+        if policy is not None and policy.version != self.current.version:
             self.current = policy
             _log.info("policy loaded", extra={"fields": {"version": policy.version}})
 
-
-def _signature(path: Path | None) -> _Signature:
-    """What changes whenever the file does; None where there is none."""
-    if path is None:
-        return None
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    def _complain(self, error: str) -> None:
+        _log.error(
+            "the changed policy cannot be used; %s keeps serving",
+            self.current.version,
+            extra={"fields": {"error": error}},
+        )

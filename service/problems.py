@@ -38,6 +38,8 @@ class Kind(NamedTuple):
 MALFORMED_REQUEST = Kind("malformed-request", 400, "The request is not acceptable HTTP")
 MALFORMED_JSON = Kind("malformed-json", 400, "The body is not acceptable JSON")
 MALFORMED_ARROW = Kind("malformed-arrow", 400, "The body is not an acceptable Arrow stream")
+UNAUTHORIZED = Kind("unauthorized", 401, "There is no key that counts")
+FORBIDDEN = Kind("forbidden", 403, "The key does not allow this")
 NOT_FOUND = Kind("not-found", 404, "There is nothing at this path")
 UNKNOWN_CUSTOMER = Kind("unknown-customer", 404, "Nothing is recorded of this customer")
 UNKNOWN_DECISION = Kind("unknown-decision", 404, "There is no such decision")
@@ -67,6 +69,8 @@ STALE_HISTORY = Kind("stale-history", 503, "What is stored is too old to be scor
 KINDS: tuple[Kind, ...] = (
     MALFORMED_JSON,
     MALFORMED_ARROW,
+    UNAUTHORIZED,
+    FORBIDDEN,
     NOT_FOUND,
     UNKNOWN_CUSTOMER,
     UNKNOWN_DECISION,

@@ -122,13 +122,17 @@ def check_exposure(settings: Settings, address: str) -> None:
     ConfigError
         The address is not loopback and anonymous callers are not allowed.
     """
+    if settings.keys_file is not None:
+        return
     if ipaddress.ip_address(address).is_loopback:
+        _log.info("no keys are configured: only this machine may call, without any")
         return
     if not settings.allow_anonymous:
         raise ConfigError(
             f"host {settings.host} is reachable from other machines and no keys are configured; "
-            "listen on 127.0.0.1, or set KEEPWELL_ALLOW_ANONYMOUS=1 if something in front of the "
-            "service checks who calls"
+            "make some with `keepwell keys new` and name their file in KEEPWELL_KEYS_FILE, listen "
+            "on 127.0.0.1, or set KEEPWELL_ALLOW_ANONYMOUS=1 if something in front of the service "
+            "checks who calls"
         )
     _log.warning(
         "anyone who reaches this address may use the service: no keys are configured and "

@@ -106,6 +106,11 @@ class Settings(BaseSettings):
     allow_anonymous: bool = Field(
         default=False, description="Allow a host beyond loopback although no keys are configured."
     )
+    keys_file: Path | None = Field(
+        default=None,
+        description="keys.toml: who may call, and what; a change is taken up. By default nobody is "
+        "asked for a key.",
+    )
     max_body_bytes: int = Field(
         default=1 << 20, ge=1024, description="Largest body of one customer, bytes."
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
+from service.access.holder import KeyHolder
 from service.body import Arriving
 from service.contacts import Deliveries
 from service.deadlines import Deadlines
@@ -64,6 +65,7 @@ class State:
     management: Management
     jobs: "Desk"
     drain: Drain
+    keys: KeyHolder | None
 
     def loaded(self) -> Loaded:
         """Return the model that serves now.

@@ -77,32 +77,35 @@ class Desk:
         """Do something that waits for the store or the disk."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, question)
 
-    def get(self, job_id: str) -> Record:
-        """Return a job.
+    def get(self, job_id: str, client: str | None = None) -> Record:
+        """Return a job: a client's, or anybody's.
 
         Raises
         ------
         Problem
-            There is none of this id.
+            There is none of this id, or it is another client's, which nobody else hears of.
         """
         with self.database.reading() as connection:
             found = records.get(connection, job_id)
-        if found is None:
+        if found is None or (client is not None and found.client != client):
             raise unknown_job()
         return found
 
-    def page(self, state: JobState | None, limit: int, after: Place | None) -> list[Record]:
-        """List jobs, newest first."""
-        return records.page(self.database, state=state, limit=limit, after=after)
+    def page(
+        self, state: JobState | None, limit: int, after: Place | None, client: str | None = None
+    ) -> list[Record]:
+        """List jobs, newest first: a client's, or all."""
+        return records.page(self.database, state=state, limit=limit, after=after, client=client)
 
-    def cancel(self, job_id: str) -> tuple[JobState, Record]:
+    def cancel(self, job_id: str, client: str | None = None) -> tuple[JobState, Record]:
         """Cancel a job; return the state it was in, and what it is now.
 
         Raises
         ------
         Problem
-            There is none of this id.
+            As of `get`.
         """
+        self.get(job_id, client)
         before, job = self.queue.cancel(job_id, self.clock())
         if before is None or job is None:
             raise unknown_job()
@@ -110,14 +113,15 @@ class Desk:
             self.folders.remove(job_id)
         return before, job
 
-    def delete(self, job_id: str) -> None:
+    def delete(self, job_id: str, client: str | None = None) -> None:
         """Remove a job with its key and files; who works on it hears of it and stops.
 
         Raises
         ------
         Problem
-            There is none of this id.
+            As of `get`.
         """
+        self.get(job_id, client)
         with self.database.writing() as connection:
             known = records.remove(connection, job_id)
         if not known:

@@ -1,7 +1,8 @@
 """Idempotency keys: a list that is sent twice under one key becomes one job.
 
 A key is kept as a digest, with the job that it belongs to and the fingerprint of what was sent. It
-has none while the list is still being received.
+has none while the list is still being received. Each client has keys of its own: what another one
+sends under the same key is another matter.
 """
 
 import hashlib
@@ -31,9 +32,10 @@ def is_key(text: str) -> bool:
     return 0 < len(text) <= LONGEST and text.isascii() and text.isprintable()
 
 
-def digest_of(key: str) -> bytes:
-    """What is kept of a key."""
-    return hashlib.sha256(b"keepwell jobs\n" + key.encode()).digest()
+def digest_of(key: str, client: str | None = None) -> bytes:
+    """What is kept of a client's key."""
+    whose = "" if client is None else f"{client}\n"
+    return hashlib.sha256(f"keepwell jobs\n{whose}{key}".encode()).digest()
 
 
 def fingerprint_of(body_sha256: bytes, parameters: Mapping[str, object]) -> bytes:

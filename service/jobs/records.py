@@ -31,6 +31,8 @@ class Record:
         The worker that has the job, and until when others leave it alone.
     attempts : int
         Times that it was begun since it last came forward.
+    client : str
+        Whose key submitted it; None where nobody was asked for a key.
     marks : str
         How far the feeds had come at the submission, as `service.marks.Marks` has it.
     outcomes : str
@@ -50,6 +52,7 @@ class Record:
     direction: Direction
     language: Language
     marks: str | None = None
+    client: str | None = None
     cancel_requested: bool = False
     owner: str | None = None
     lease_until: int | None = None
@@ -104,12 +107,19 @@ def remove(connection: Connection, job_id: str) -> bool:
 
 
 def page(
-    database: Database, *, state: JobState | None, limit: int, after: Place | None
+    database: Database,
+    *,
+    state: JobState | None,
+    limit: int,
+    after: Place | None,
+    client: str | None = None,
 ) -> list[Record]:
-    """List jobs, newest first."""
+    """List jobs, newest first: a client's, or all."""
     query = select(jobs).order_by(jobs.c.created_at.desc(), jobs.c.job_id.desc()).limit(limit)
     if state is not None:
         query = query.where(jobs.c.state == state)
+    if client is not None:
+        query = query.where(jobs.c.client == client)
     if after is not None:
         query = query.where(
             or_(

@@ -54,7 +54,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One submission: headers and body, what it asks for, the model and policy that serve it."""
+    """One submission: headers and body, what it asks for, the model and policy that serve it.
+
+    `client` is whose key was shown; None where nobody is asked for one.
+    """
 
     told: Told
     receive: Receive
@@ -62,6 +65,7 @@ class Request:
     key: str | None
     loaded: Loaded
     limit: int
+    client: str | None = None
 
 
 async def submit(desk: Desk, request: Request) -> tuple[Record, bool]:
@@ -88,7 +92,7 @@ async def submit(desk: Desk, request: Request) -> tuple[Record, bool]:
         async with _incoming(desk.folders, job_id) as folder:
             if request.key is None:
                 return await _receive(desk, request, job_id, folder, None), True
-            digest = keys.digest_of(request.key)
+            digest = keys.digest_of(request.key, request.client)
             holder = await desk.ask(partial(_claim, desk, digest, job_id))
             if holder is None:
                 return await _receive(desk, request, job_id, folder, digest), True
@@ -150,6 +154,7 @@ def _enter(
         direction=asked.direction,
         language=asked.language,
         marks=desk.marks().encode(),
+        client=request.client,
     )
     refuse_stale(folder, submitted(job), request.loaded, desk.limits)
     desk.folders.accept(job_id)

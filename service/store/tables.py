@@ -156,6 +156,7 @@ jobs = Table(
     Column("direction", Text, nullable=False),
     Column("language", Text, nullable=False),
     Column("marks", Text),  # JSON
+    Column("client", Text),  # whose key submitted it, if one was asked for
     Column("cancel_requested", Boolean, nullable=False),
     Column("owner", Text),
     Column("lease_until", BigInteger),

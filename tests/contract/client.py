@@ -56,6 +56,8 @@ class AppClient:
     def refresh(self) -> None:
         """Do what the polls do every two seconds."""
         self.app.state.keepwell.models.refresh()
+        if self.app.state.keepwell.keys is not None:
+            self.app.state.keepwell.keys.refresh()
         with suppress(StoreUnavailable):
             self.app.state.keepwell.deliveries.look()
 

@@ -20,11 +20,12 @@ from churn.events import MICROSECONDS_PER_DAY as DAY
 from churn.features import FEATURE_NAMES
 from churn.scoring import Scorer
 from service import models, problems
+from service.access.keys import KeyScope
 from service.contract import EXAMPLE_EVENTS, EXAMPLE_FEATURES, EXAMPLE_ID
 from service.models import Loaded
 from service.settings import Settings
 from service.store.outcomes import Outcome
-from tests import ready_table
+from tests import keys, ready_table
 from tests.contract.client import NOW, AppClient, build, keep
 from tests.contract.planted_jobs import (
     COMING,
@@ -50,6 +51,7 @@ KEPT_HEADERS = (
     "content-type",
     "x-request-id",
     "retry-after",
+    "www-authenticate",
     "allow",
     "connection",
     "content-range",
@@ -178,6 +180,10 @@ EXCHANGES: dict[str, Exchange] = {
         {"content-type": "application/vnd.apache.arrow.stream"},
     ),
     "problem_duplicate_key": _score('{"customer_id": "c-1042", "customer_id": "c-1043"}'),
+    "problem_unauthorized": _score(EXAMPLE_EVENTS, service="keyed"),
+    "problem_forbidden": _score(
+        EXAMPLE_EVENTS, headers={"authorization": keys.header("example")}, service="keyed"
+    ),
     "problem_not_found": Exchange("GET", "/v2/score"),
     "problem_method_not_allowed": Exchange("GET", "/score"),
     "problem_too_large": _score(EXAMPLE_EVENTS | {"events": HISTORY * 6}, service="narrow"),
@@ -251,6 +257,7 @@ def services(published: Path) -> Iterator[dict[str, AppClient]]:
         filled = f"sqlite:///{stores}/filled.db"
         bundle_with_own_columns(own)
         ready_table.trained(table)
+        keyring = keys.write(stores / "keys.toml", keys.key("example", {KeyScope.EVENTS}))
         clients = {
             "loaded": stack.enter_context(build(loaded)),
             "stored": stack.enter_context(
@@ -267,6 +274,7 @@ def services(published: Path) -> Iterator[dict[str, AppClient]]:
             "table": stack.enter_context(build(settings(table / "models"))),
             "own": stack.enter_context(build(settings(own))),
             "fresh": stack.enter_context(build(loaded)),
+            "keyed": stack.enter_context(build(settings(published, keys_file=keyring))),
             "narrow": stack.enter_context(build(settings(published, max_body_bytes=1024))),
             "broken": stack.enter_context(build(loaded, load=_load_broken)),
             "busy": stack.enter_context(build(settings(published, max_ingest_waiting=1))),

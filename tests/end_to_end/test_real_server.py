@@ -282,7 +282,15 @@ def test_it_may_be_allowed_with_a_warning(caplog: pytest.LogCaptureFixture) -> N
     assert "no keys are configured" in caplog.text
 
 
+def test_with_keys_any_host_will_do(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    check_exposure(Settings(host="0.0.0.0", keys_file=Path("keys.toml")), "0.0.0.0")
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1"])
 def test_loopback_needs_no_permission(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     check_exposure(Settings(), address)
-    assert caplog.text == ""
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert "only this machine may call" in caplog.text

@@ -28,9 +28,10 @@ from training.config import load
 
 COMMANDS = {
     "init", "simulate", "check", "train", "backtest", "score", "serve", "models", "store", "policy",
-    "openapi",
+    "keys", "openapi",
 }  # fmt: skip
 STORE_COMMANDS = {"import", "export", "erase"}
+KEY_COMMANDS = {"new", "list"}
 MODEL_COMMANDS = {
     "list", "show", "verify", "sign", "promote", "shadow", "rollback", "keygen",
 }  # fmt: skip
@@ -49,6 +50,7 @@ def test_the_commands_are_the_promised_ones() -> None:
     commands = get_command(app).commands
     assert set(commands) == COMMANDS
     assert set(commands["models"].commands) == MODEL_COMMANDS
+    assert set(commands["keys"].commands) == KEY_COMMANDS
     assert set(commands["store"].commands) == STORE_COMMANDS
 
 

@@ -103,7 +103,7 @@ def test_a_file_that_is_being_written_waits_for_the_next_look(
     first = holder.current
     replaced(path, DEARER)
     signatures = iter(((1, 1, 1), (1, 2, 1), (1, 3, 1), (1, 3, 1)))
-    monkeypatch.setattr("service.policies._signature", lambda path: next(signatures))
+    monkeypatch.setattr("service.followed._signature", lambda path: next(signatures))
     holder.refresh()
     assert holder.current is first
     holder.refresh()
