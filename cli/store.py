@@ -247,13 +247,16 @@ def erase(
 ) -> None:
     """Forget a customer: remove everything that is kept, and take no older events again."""
     from service import instants
+    from service.audit import audit as audit_log
     from service.erasure import Eraser
     from service.jobs.folders import Folders
     from service.jobs.job import Limits
     from service.jobs.taking_out import TakingOut
+    from service.metrics import Metrics
     from service.settings import load
 
     settings = load(store_url=store_url)
+    audit = audit_log.opened(settings, Metrics(), instants.now)
     with closing(opened(store_url)) as database:
         take_out = TakingOut(
             database,
@@ -262,6 +265,9 @@ def erase(
         )
         eraser = Eraser(database, instants.now, take_out, hour=settings.vacuum_hour)
         summary = eraser.erase(customer_id, at_once=now).document()
+    if audit is not None:
+        audit.act("erasure", None, customer_id, **summary)
+        audit.close()
     if as_json:
         print_json(summary)
         return

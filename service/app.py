@@ -31,6 +31,7 @@ from service import (
 )
 from service.access.gate import Gate
 from service.access.holder import KeyHolder
+from service.audit import audit as audit_log
 from service.body import Arriving
 from service.contacts import Deliveries, look_always
 from service.context import RequestContext, request_id, route_template
@@ -93,7 +94,7 @@ def create_app(
     PolicyError
         The policy file cannot be read, or cannot work.
     ConfigError
-        The file of keys cannot be read, or is wrong.
+        The file of keys cannot be read, or is wrong; the audit log cannot be written.
     """
     settings = settings or Settings()
     metrics = Metrics()
@@ -106,6 +107,7 @@ def create_app(
         return models.load(path, trust.trusted(settings))
 
     holder = ModelHolder(settings.models_dir, metrics, load or load_trusted, policies)
+    audit = audit_log.opened(settings, metrics, clock)
     worker = ThreadPoolExecutor(1, thread_name_prefix="keepwell-worker")
     writer = ThreadPoolExecutor(1, thread_name_prefix="keepwell-writer")
     clearing = ThreadPoolExecutor(1, thread_name_prefix="keepwell-clearing")
@@ -153,8 +155,16 @@ def create_app(
         jobs=jobs,
         drain=Drain(),
         keys=keys,
+        audit=audit,
     )
     state.drain.tell(jobs.worker.stop)
+
+    def in_force() -> audit_log.Seen:
+        return {
+            "model": None if holder.current is None else holder.current.version,
+            "policy": policies.current.version,
+            "keys": None if keys is None else [key.key_id for key in keys.current.all],
+        }
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -168,6 +178,9 @@ def create_app(
         ]
         if keys is not None:
             watching.append(asyncio.create_task(keys.poll(settings.models_poll_seconds)))
+        if audit is not None:
+            audit.act("start", version=contract.VERSION)
+            watching.append(asyncio.create_task(audit.go_on(in_force)))
         jobs.start()
         try:
             yield
@@ -181,6 +194,10 @@ def create_app(
             await asyncio.to_thread(writer.shutdown)  # what was taken is finished
             await asyncio.to_thread(clearing.shutdown)
             await asyncio.to_thread(store.close)
+            if audit is not None:
+                audit.look(in_force())
+                audit.act("stop")
+                await asyncio.to_thread(audit.close)
 
     app = Service(
         title=contract.TITLE,

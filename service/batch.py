@@ -34,7 +34,7 @@ from service.problems import (
     store_unavailable,
 )
 from service.quick import Checked
-from service.recording import Recording, recording
+from service.recording import Answer, Recording, recording
 from service.state import State, count_failure
 from service.store.errors import StoreTooNew, StoreUnavailable
 from service.store.recorder import Recorder, Standing
@@ -122,6 +122,7 @@ class Rows:
             mode=MODE_BATCH,
         )
         self._instance = route_template(scope)
+        self._scope = scope
         self._state = state
         self._limits: dict[str, Any] = {
             "max_events": state.settings.max_events,
@@ -178,7 +179,9 @@ class Rows:
                 continue
             history = found.get(checked.customer_id)
             if history is None:
-                self._out[at] = self._scoring.render(self._scoring.unknown(checked))
+                unknown = self._scoring.unknown(checked)
+                self._out[at] = self._scoring.render(unknown)
+                self._audit(Answer(unknown), None)
             else:
                 contacted = delivered.get(checked.customer_id, ())
                 self._histories[at] = history, held, contacted
@@ -262,17 +265,23 @@ class Rows:
         answers = columns.timed_score(
             self._state.metrics, scorer, customers, sent.numbers, sent.told
         )
-        metadata = {
+        versions = {
             "model_version": self.loaded.version,
             "policy_version": scorer.policy.version,
-            "request_id": self._request_id,
         }
+        if self._state.audit is not None:
+            self._state.audit.scored_columns(
+                self._scope, customers, answers, versions, self._scoring.now
+            )
+        metadata = {**versions, "request_id": self._request_id}
         content: bytes = arrow_output.write(scorer, sent.customer_id, sent.as_of, answers, metadata)
         return content
 
     def _answer_as_recorded(self, standing: Standing) -> None:
         for at, one in self.to_record.items():
-            self._out[at] = self._scoring.render(*one.answer(standing))
+            answer = one.answer(standing)
+            self._out[at] = self._scoring.render(*answer)
+            self._audit(answer, self._ready[at])
 
     def _since(self, asked: Mapping[int, Checked]) -> int:
         return min(map(self._scoring.as_of, asked.values())) - self._scoring.reach
@@ -306,6 +315,12 @@ class Rows:
             self._out[index] = answer
             if index in self._recorded:
                 self.to_record[index] = recording(score, row, self._scoring.now)
+            else:
+                self._audit(Answer(score), row)
+
+    def _audit(self, answer: Answer, row: CustomerRow | None) -> None:
+        if self._state.audit is not None:
+            self._state.audit.scored(self._scope, answer, row, self._scoring.now)
 
     def _refusal(self, index: int, error: Exception) -> bytes:
         if isinstance(error, Problem):

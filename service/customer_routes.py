@@ -39,6 +39,8 @@ async def erase_customer(request: Request) -> Response:
     erased = await asyncio.get_running_loop().run_in_executor(
         state.clearing, state.eraser.erase, customer_id
     )
+    if state.audit is not None:
+        state.audit.act("erasure", request.scope, customer_id, **erased.document())
     return Response(
         orjson.dumps(erased.document()),
         status_code=202 if erased.pending else 200,

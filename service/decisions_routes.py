@@ -135,6 +135,8 @@ async def customer_decisions(request: Request, customer_id: CustomerId) -> Respo
             "that.",
             (FieldError("", "unknown_customer"),),
         )
+    if state.audit is not None:
+        state.audit.act("decisions_read", request.scope, customer_id)
     shown = rows[: asked.limit]
     more = len(rows) > asked.limit
     content = {

@@ -134,6 +134,7 @@ async def submit_job(request: Request) -> Response:
     state.deadlines.lift()
     with state.rooms.uploads:
         job, is_new = await submit(state.jobs, submission)
+    _note(request, "job_submission", job.job_id, is_new=is_new, input_bytes=job.input_bytes)
     return _answer(answers.document(job), 202 if is_new else 200, Location=answers.place(job))
 
 
@@ -218,6 +219,7 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
     before, found = await desk.ask(partial(desk.cancel, *_whose(request, job_id)))
     if before in {"done", "failed"}:
         raise answers.has_ended(before)
+    _note(request, "job_cancellation", job_id)
     return _answer(answers.document(found), 202 if found.state == "running" else 200)
 
 
@@ -233,6 +235,7 @@ async def delete_job(request: Request, job_id: JobId) -> Response:
     """Remove a job, its files and its key; a running one is cancelled first."""
     desk = _desk(request)
     await desk.ask(partial(desk.delete, *_whose(request, job_id)))
+    _note(request, "job_deletion", job_id)
     return Response(status_code=204)
 
 
@@ -246,9 +249,19 @@ async def _results(request: Request, job_id: str) -> Response:
         raise answers.expired()
     path = desk.folders.results(found.job_id, found.results_format)
     try:
-        return await desk.ask(partial(download.answer, found, path, request.headers))
+        answer = await desk.ask(partial(download.answer, found, path, request.headers))
     except FileNotFoundError:
         raise answers.expired() from None
+    if request.method == "GET":
+        _note(request, "job_results", job_id, sha256=found.results_sha256, rows=found.rows)
+    return answer
+
+
+def _note(request: Request, kind: str, job_id: str, **told: Any) -> None:
+    """Have the audit log tell what was done to a job."""
+    audit = state_of(request).audit
+    if audit is not None:
+        audit.act(kind, request.scope, job=job_id, **told)
 
 
 def _desk(request: Request) -> Desk:

@@ -129,6 +129,13 @@ class Metrics:
         self.policy_reloads = counter("policy_reloads", "Attempts to read the policy.", "result")
         self.key_reloads = counter("key_reloads", "Attempts to read the file of keys.", "result")
         self.auth_failures = counter("auth_failures", "Requests not let in.", "reason")
+        self.audit_lines = counter("audit_lines", "Lines of the audit log.", "outcome")
+        self.audit_write_failures = Counter(
+            "audit_write_failures",
+            "Times that the audit log could not be written.",
+            namespace=PREFIX,
+            registry=self.registry,
+        )
         self.feed_watermark_timestamp_seconds = gauge(
             "feed_watermark_timestamp_seconds", "When the newest stored event happened.", "feed"
         )

@@ -115,6 +115,7 @@ class Planning:
         self.book = Book([])
         self._state = state
         self._request_id = id_of(scope)
+        self._scope = scope
         self._instance = route_template(scope)
         self._now = state.clock()
         self._limits = PlanLimits()
@@ -242,6 +243,8 @@ class Planning:
             "as_of": instants.text(self._now),
             "request_id": self._request_id,
         }
+        if self._state.audit is not None:
+            self._state.audit.planned(self._scope, document, self._now)
         return orjson.dumps(document)
 
     def _ready(self, found: Mapping[str, History], marks: Marks | None) -> Prepared:

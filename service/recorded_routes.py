@@ -82,6 +82,8 @@ async def customer_scores(request: Request, customer_id: CustomerId) -> Response
             (FieldError("", "unknown_customer"),),
         )
     shown = rows[: asked.limit]
+    if state.audit is not None:
+        state.audit.act("scores_read", request.scope, customer_id)
     content = {
         "customer_id": customer_id,
         "scores": [_told(row) for row in shown],

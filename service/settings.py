@@ -111,6 +111,18 @@ class Settings(BaseSettings):
         description="keys.toml: who may call, and what; a change is taken up. By default nobody is "
         "asked for a key.",
     )
+    audit_file: Path | None = Field(
+        default=None,
+        description="Where the audit log is written, a file a day; by default there is none.",
+    )
+    audit_key: Annotated[SecretBytes | None, BeforeValidator(_key)] = Field(
+        default=None,
+        description="Key of the hashes that stand for customers in it: 32 bytes or more, in "
+        "hexadecimal or base64.",
+    )
+    audit_keep_days: int = Field(
+        default=365, ge=1, le=36_500, description="How long its files are kept."
+    )
     max_body_bytes: int = Field(
         default=1 << 20, ge=1024, description="Largest body of one customer, bytes."
     )

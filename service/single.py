@@ -75,6 +75,8 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
     if checked.record and scored.score.status != UNKNOWN:
         kept = recording(scored.score, scored.row, scoring.now)
         answered = kept.answer(await state.recorder.record([kept.remembered], kept.decisions))
+    if state.audit is not None:
+        state.audit.scored(scope, answered, scored.row, scoring.now)
     return Reply(scoring.render(*answered), body.JSON, loaded.version)
 
 

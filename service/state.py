@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 
 from service.access.holder import KeyHolder
+from service.audit.audit import Audit
 from service.body import Arriving
 from service.contacts import Deliveries
 from service.deadlines import Deadlines
@@ -66,6 +67,7 @@ class State:
     jobs: "Desk"
     drain: Drain
     keys: KeyHolder | None
+    audit: Audit | None
 
     def loaded(self) -> Loaded:
         """Return the model that serves now.
