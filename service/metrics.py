@@ -1,5 +1,6 @@
 """Prometheus metrics, in a registry of the app's own. Labels never hold customer data."""
 
+from collections.abc import Collection
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -34,6 +35,12 @@ class ByLabels(dict[str | tuple[str, ...], M]):
         child: M = self._metric.labels(*labels)
         self[values] = child
         return child
+
+    def keep_only(self, values: Collection[str | tuple[str, ...]]) -> None:
+        """Forget the series of all other labels."""
+        for known in [one for one in self if one not in values]:
+            del self[known]
+            self._metric.remove(*((known,) if isinstance(known, str) else known))
 
 
 class Metrics:

@@ -187,10 +187,12 @@ class ModelHolder:
 
     def _swap(self, version: str, loaded: Loaded) -> None:
         self.current = loaded.with_policy(self.policies.current)
-        self._serving = version
+        before, self._serving = self._serving, version
         self._patience.end()
         metrics = self._metrics
         metrics.model_reloads["ok"].inc()
+        # Requests that began with the model before still count for it.
+        metrics.probability.keep_only([version] if before is None else [version, before])
         metrics.model_info.clear()
         metrics.model_info.labels(loaded.version, loaded.sha256).set(1)
         metrics.model_loaded_timestamp_seconds.set(time.time())
