@@ -67,6 +67,6 @@ STOPSIGNAL SIGTERM
 # Live, not ready: a container without a model waits for one and must not be restarted for it.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ.get('KEEPWELL_PORT', '8000')}/health/live\", timeout=2)"]
-# Without keys the service refuses to listen beyond loopback: set KEEPWELL_ALLOW_ANONYMOUS=1 only
-# where something in front of it keeps strangers out.
+# Without a KEEPWELL_KEYS_FILE (docs/keys.md) the service refuses to listen beyond loopback: set
+# KEEPWELL_ALLOW_ANONYMOUS=1 only where something in front of it keeps strangers out.
 CMD ["keepwell", "serve", "--host", "0.0.0.0"]
