@@ -54,6 +54,51 @@ class FeatureEntry(_Strict):
     reference: Reference
 
 
+class Bins(_Strict):
+    """How many customers had which values of one column.
+
+    Of numbers a bin for what is at most the first edge, one up to each next edge, and one for what
+    is above the last. Of categories a bin for each, and one for all others.
+    """
+
+    edges: list[float] = []
+    categories: list[str] | None = None
+    counts: list[int]
+    missing: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        limits = self.edges if self.categories is None else self.categories
+        if len(self.counts) != len(limits) + 1 or min(self.counts) < 0:
+            raise ValueError("the counts are not those of the bins")
+        if sorted(set(self.edges)) != self.edges or (self.edges and self.categories is not None):
+            raise ValueError("the edges are not ascending")
+        return self
+
+    @property
+    def customers(self) -> int:
+        """How many in all."""
+        return sum(self.counts) + self.missing
+
+
+class DriftEntry(_Strict):
+    """What the customers looked like whom the model was made for: drift is counted from there.
+
+    `features` has a column of each feature of the manifest, by name; `as_of` is the date.
+    """
+
+    as_of: str | None
+    features: dict[str, Bins]
+    probability: Bins
+
+    @model_validator(mode="after")
+    def _of_the_same_customers(self) -> Self:
+        of_each = {bins.customers for bins in [*self.features.values(), self.probability]}
+        if len(of_each) != 1 or 0 in of_each:
+            raise ValueError("the bins are not of the same customers")
+        return self
+
+
 class Thresholds(_Strict):
     """Risk bands: medium from `medium` on, high from `high` on."""
 
@@ -157,3 +202,4 @@ class Manifest(_Strict):
     verdict: Verdict | None = None
     value: ValueEntry | None = None
     loss: LossEntry | None = None
+    drift: DriftEntry | None = None

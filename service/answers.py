@@ -124,6 +124,8 @@ class Scoring:
             self._count(score)
         if self._loaded.shadow is not None:
             self._loaded.shadow.offer(rows, scores)
+        if self._loaded.window is not None:
+            self._loaded.window.rows(rows, scores)
         return scores
 
     def _count(self, score: CustomerScore) -> None:

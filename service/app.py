@@ -24,9 +24,11 @@ from service import (
     management_routes,
     models,
     plan_routes,
+    realised,
     recorded_routes,
     rooms,
     scoring_routes,
+    seeing,
     trust,
 )
 from service.access.gate import Gate
@@ -54,6 +56,7 @@ from service.problems import (
     Problem,
     store_unavailable,
 )
+from service.realised import Realised
 from service.retention import Retention, sweep_always
 from service.settings import Settings
 from service.state import State, count_failure, state_of
@@ -66,6 +69,7 @@ from service.store.outcomes import Outcomes
 from service.store.reading import Reading
 from service.store.recorded import Scores
 from service.store.recorder import Recorder
+from service.window import Window
 
 
 def create_app(
@@ -106,7 +110,12 @@ def create_app(
     def load_trusted(path: Path) -> Loaded:
         return models.load(path, trust.trusted(settings))
 
-    holder = ModelHolder(settings.models_dir, metrics, load or load_trusted, policies)
+    def window(loaded: Loaded) -> Window:
+        schema, entry = loaded.scorer.schema, loaded.manifest.drift
+        return Window(schema, entry, settings.drift_window_days, clock)
+
+    holder = ModelHolder(settings.models_dir, metrics, load or load_trusted, policies, window)
+    metrics.window.ask = partial(seeing.of_window, holder)
     audit = audit_log.opened(settings, metrics, clock)
     worker = ThreadPoolExecutor(1, thread_name_prefix="keepwell-worker")
     writer = ThreadPoolExecutor(1, thread_name_prefix="keepwell-writer")
@@ -130,6 +139,8 @@ def create_app(
     retention = Retention(store, settings, clock, holder.window_days)
     deliveries = Deliveries(store)
     deadlines = Deadlines(settings.request_seconds)
+    outcomes = Realised(store, holder)
+    metrics.outcomes.ask = outcomes.told
     state = State(
         settings=settings,
         metrics=metrics,
@@ -175,6 +186,7 @@ def create_app(
             asyncio.create_task(sweep_always(retention)),
             asyncio.create_task(look_always(deliveries)),
             asyncio.create_task(deadlines.watch()),
+            asyncio.create_task(realised.look_always(outcomes)),
         ]
         if keys is not None:
             watching.append(asyncio.create_task(keys.poll(settings.models_poll_seconds)))

@@ -265,6 +265,8 @@ class Rows:
         answers = columns.timed_score(
             self._state.metrics, scorer, customers, sent.numbers, sent.told
         )
+        if self.loaded.window is not None:
+            self.loaded.window.matrix(answers.numbers, answers.scores)
         versions = {
             "model_version": self.loaded.version,
             "policy_version": scorer.policy.version,

@@ -1,10 +1,15 @@
 """Prometheus metrics, in a registry of the app's own. Labels never hold customer data."""
 
-from collections.abc import Collection
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service import logs
 
 PREFIX = "churn"
 UNMATCHED = "unmatched"
@@ -13,10 +18,37 @@ PREDICT_SECONDS = (0.0001, 0.00025, 0.0005, *REQUEST_SECONDS)
 BATCH_ROWS = (1, 5, 10, 50, 100, 250, 500, 1000)
 PROBABILITIES = tuple(step / 20 for step in range(1, 21))
 DIFFERENCES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+OF_WINDOW = {
+    "drift_window_rows": ("Customers scored within the window of drift.",),
+    "drift_psi_ratio": (
+        "PSI of a feature against the model's own customers.",
+        "feature",
+    ),
+    "probability_psi_ratio": ("PSI of the churn probability, likewise.",),
+    "expected_churn_rate": ("Mean churn probability of the customers in the window.",),
+    "estimated_roc_auc": ("ROC AUC that the window's probabilities promise.", "bound"),
+    "estimated_log_loss": ("Log loss, in nats, that the window's probabilities promise.", "bound"),
+    "model_judged_roc_auc": ("ROC AUC of the model that serves, judged out of time.",),
+}
+"""Gauges of what was scored of late: their words and labels."""
+OF_OUTCOMES = {
+    "label_maturity_timestamp_seconds": ("Scores of before then have a known outcome.",),
+    "realised_customers": ("Customers whose outcome is looked at.", "part"),
+    "realised_churn_rate": ("Share of them who left.",),
+    "realised_roc_auc": ("ROC AUC of what had been said of them.",),
+    "realised_log_loss": ("Log loss, in nats, of what had been said of them.",),
+    "realised_calibration_ratio": ("Leavers over those expected.",),
+    "realised_calibration_error": ("ECE, ten equal-count bins, of what had been said.",),
+}
+"""Gauges of recorded scores whose outcome is known: their words and labels."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+_log = logging.getLogger(f"{logs.ROOT}.metrics")
+
 M = TypeVar("M", Counter, Histogram)
+Told = Mapping[str, float | Mapping[str, float] | None]
+"""Values by metric, or by metric and label; None and what is left out is not known."""
 
 
 class ByLabels(dict[str | tuple[str, ...], M]):
@@ -41,6 +73,44 @@ class ByLabels(dict[str | tuple[str, ...], M]):
         for known in [one for one in self if one not in values]:
             del self[known]
             self._metric.remove(*((known,) if isinstance(known, str) else known))
+
+
+class Asked(Collector):
+    """Gauges whose values are asked for at every scrape; what is not known has no value.
+
+    Parameters
+    ----------
+    gauges : mapping of str to tuple of str
+        Words, and a label if there is one, by name.
+
+    Attributes
+    ----------
+    gauges : mapping of str to tuple of str
+        As given.
+    ask : callable
+        Tells the values.
+    """
+
+    def __init__(self, gauges: Mapping[str, tuple[str, ...]]) -> None:
+        self.gauges = gauges
+        self.ask: Callable[[], Told] = dict
+
+    def collect(self) -> Iterator[Metric]:
+        """Give every gauge, with a value or without."""
+        try:
+            told = self.ask()
+        except Exception:  # the other metrics are told all the same
+            _log.exception("metrics could not be told")
+            told = {}
+        for name, (text, *labels) in self.gauges.items():
+            family = GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
+            value = told.get(name)
+            if isinstance(value, Mapping):
+                for label, number in value.items():
+                    family.add_metric([label], number)
+            elif value is not None:
+                family.add_metric([], value)
+            yield family
 
 
 class Metrics:
@@ -148,6 +218,10 @@ class Metrics:
         )
         self.jobs = gauge("jobs", "Jobs in the store.", "state")
         self.job_rows = counter("job_rows", "Rows of jobs that this process finished.", "outcome")
+        self.window = Asked(OF_WINDOW)
+        self.outcomes = Asked(OF_OUTCOMES)
+        for asked in (self.window, self.outcomes):
+            self.registry.register(asked)
 
     def exposition(self) -> tuple[bytes, str]:
         """Render the metrics as Prometheus reads them, and name their content type."""

@@ -27,6 +27,7 @@ from service.metrics import Metrics
 from service.patience import Patience
 from service.policies import PolicyHolder
 from service.shadow import Shadow, Shadows
+from service.window import Window
 
 _log = logging.getLogger(f"{logs.ROOT}.models")
 
@@ -41,6 +42,8 @@ class Loaded:
     feature_names: frozenset[str]
     scorer: Scorer
     shadow: Shadow | None = None
+    window: Window | None = None
+    """Who it scored of late; only the model that serves has one."""
 
     def with_policy(self, policy: Policy) -> "Loaded":
         """The same model, with another policy for its suggestions."""
@@ -100,6 +103,8 @@ class ModelHolder:
         Makes a `Loaded` of a bundle's folder.
     policies : PolicyHolder, optional
         Whose policy every model serves with; by default the one that comes with the package.
+    watch : callable, optional
+        Makes the window of a model that is going to serve.
 
     Attributes
     ----------
@@ -115,12 +120,14 @@ class ModelHolder:
         metrics: Metrics,
         load: Callable[[Path], Loaded] = load,
         policies: PolicyHolder | None = None,
+        watch: Callable[[Loaded], Window | None] = lambda _: None,
     ) -> None:
         self.current: Loaded | None = None
         self.after_swap: Callable[[], object] = lambda: None
         self._registry = Registry(models_dir)
         self._metrics = metrics
         self._load = load
+        self._watch = watch
         self.policies = policies or PolicyHolder(None, metrics)
         self._serving: str | None = None
         self._patience = Patience()
@@ -147,6 +154,7 @@ class ModelHolder:
             if self._patience.waits(version):
                 return
             loaded = self._load(self._registry.path(version))
+            loaded = replace(loaded, window=self._watch(loaded))
         except Exception as error:
             if version == CURRENT and self._patience.waits(CURRENT):
                 return

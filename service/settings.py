@@ -213,6 +213,12 @@ class Settings(BaseSettings):
         le=36_500,
         description="How long recorded decisions are kept, with what came of them.",
     )
+    drift_window_days: float = Field(
+        default=7.0,
+        ge=0.01,
+        le=365,
+        description="Of how many days the scored customers are held against the model's own.",
+    )
     vacuum_hour: int = Field(
         default=3,
         ge=0,

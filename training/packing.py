@@ -19,6 +19,7 @@ from training.calendar import Calendar, date_of
 from training.config import Config
 from training.fit import Fitted, predict
 from training.ingest import Ingested
+from training.reference import reference as drift_reference
 from training.snapshots import Snapshots
 from training.table.config import TableConfig
 from training.value.fit import entries
@@ -49,8 +50,8 @@ def pack(
     fitted : Fitted
         The model.
     reference : Snapshots
-        The eligible customers at the date the model is made for: bands, reference ranges and
-        golden rows are theirs.
+        The eligible customers at the date the model is made for: bands, reference ranges, what
+        drift is counted from and golden rows are theirs.
     snapshots : Snapshots
         The rows learnt from.
     metrics : mapping of str to float or None
@@ -76,22 +77,31 @@ def pack(
         for at, feature in enumerate(FEATURES)
         if feature.feed in ingested.feeds
     ]
+    features = [*loop, *own_entries(fitted.model.schema, reference.X)]
+    made_at = str(date_of(ingested.complete_until, config.events.zone))
     return packed(
         config,
         fitted.model,
         reference.X,
         now,
-        features=[*loop, *own_entries(fitted.model.schema, reference.X)],
+        features=features,
         feeds=sorted(ingested.feeds),
         metrics=dict(metrics),
         data_fingerprint=ingested.fingerprint,
         training={
             "snapshots": [str(date_of(as_of, config.events.zone)) for as_of in fitted.dates],
             "rows": int(np.isin(snapshots.as_of, list(fitted.dates)).sum()),
-            "made_at": str(date_of(ingested.complete_until, config.events.zone)),
+            "made_at": made_at,
             "calibration": fitted.calibration.evidence,
             "lightgbm": fitted.settings,
         },
+        drift=drift_reference(
+            fitted.model.schema,
+            [entry.name for entry in features],
+            reference.X,
+            predict(fitted.model, reference.X),
+            made_at,
+        ),
         **entries(config, Calendar.of(config, ingested), fitted, ingested.complete_until),
     )
 

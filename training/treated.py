@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from churn.policy.policy import NONE
+from churn.policy.policy import ANSWERED, NONE
 from training.policy.decisions import Decisions, read
 from training.snapshots import Snapshots
 
 Integers = NDArray[np.int64]
 MOST_REPEATS = 20
-ANSWERED = ("open_complaint", "repeated_complaint", "quality")
 
 
 @dataclass(frozen=True, slots=True)

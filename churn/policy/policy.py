@@ -37,6 +37,8 @@ Situation = Literal[
 SITUATIONS: tuple[Situation, ...] = get_args(Situation)
 COMPLAINTS: tuple[Situation, ...] = ("open_complaint", "repeated_complaint")
 """Acted on at any risk."""
+ANSWERED: tuple[Situation, ...] = (*COMPLAINTS, "quality")
+"""What is answered by service, which everybody gets in that case: no retention action."""
 
 Segment = Literal["A", "B", "C"]
 SEGMENTS: tuple[Segment, ...] = get_args(Segment)

@@ -20,6 +20,7 @@ from service import arrow_output, columns
 from service.jobs.files import Hashed
 from service.jobs.prepared import Block, Prepared
 from service.jobs.rows_out import REFUSED, Part
+from service.models import Loaded
 from service.problems import Problem
 
 _FAULT = pa.struct([("pointer", pa.string()), ("code", pa.string())])
@@ -59,12 +60,13 @@ class ParquetResults:
 
     Parameters
     ----------
-    scorer : Scorer
-        The model's.
+    loaded : Loaded
+        The model.
     """
 
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
+    def __init__(self, loaded: Loaded) -> None:
+        self._scorer = loaded.scorer
+        self._window = loaded.window
 
     def part(self, prepared: Prepared, first: int) -> Part:
         """Score a chunk; the rows of each kind together, and then in the order of the list."""
@@ -106,6 +108,8 @@ class ParquetResults:
             block.customer_id, block.as_of, block.channels, _contacts(scorer, block)
         )
         answers = columns.score_settled(scorer, customers, block.numbers, block.told)
+        if self._window is not None:
+            self._window.matrix(answers.numbers, answers.scores)
         for at, n in enumerate(np.bincount(answers.scores.status).tolist()):
             if n:
                 by_status[STATUSES[at]] += n

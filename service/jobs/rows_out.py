@@ -17,13 +17,13 @@ import orjson
 
 from churn.events import MICROSECONDS_PER_DAY
 from churn.scores import UNKNOWN, CustomerScore
-from churn.scoring import Scorer
 from churn.sheets import harmless
 from service.answers import told
 from service.jobs.files import BLOCK, Hashed
 from service.jobs.job import Format
 from service.jobs.prepared import Prepared
 from service.jobs.rows_in import arrow
+from service.models import Loaded
 from service.problems import Problem
 
 REFUSED = "error"
@@ -65,7 +65,7 @@ class Writer(Protocol):
         ...
 
 
-def writer(results_format: Format, scorer: Scorer) -> Writer:
+def writer(results_format: Format, loaded: Loaded) -> Writer:
     """Make the writer of a format.
 
     Raises
@@ -74,9 +74,9 @@ def writer(results_format: Format, scorer: Scorer) -> Writer:
         It is Parquet, and that is not installed.
     """
     if results_format == "parquet":
-        made: Writer = arrow("service.jobs.parquet_out").ParquetResults(scorer)
+        made: Writer = arrow("service.jobs.parquet_out").ParquetResults(loaded)
         return made
-    return Sheet(scorer) if results_format == "csv" else Lines(scorer)
+    return Sheet(loaded) if results_format == "csv" else Lines(loaded)
 
 
 class _Text(ABC):
@@ -84,21 +84,25 @@ class _Text(ABC):
 
     Parameters
     ----------
-    scorer : Scorer
-        The model's.
+    loaded : Loaded
+        The model.
     """
 
     _header = b""
 
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
+    def __init__(self, loaded: Loaded) -> None:
+        self._scorer = loaded.scorer
+        self._window = loaded.window
 
     def part(self, prepared: Prepared, first: int) -> Part:
         """Score a chunk and write its lines."""
         lines = [b""] * prepared.n
         by_status = Counter[str]()
         for block in prepared.blocks:
-            scores = self._scorer.score_rows(block.rows())
+            rows = block.rows()
+            scores = self._scorer.score_rows(rows)
+            if self._window is not None:
+                self._window.rows(rows, scores)
             for place, score in zip(block.places.tolist(), scores, strict=True):
                 lines[place] = self._answer(score)
                 by_status[score.status] += 1

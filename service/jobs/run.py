@@ -133,7 +133,7 @@ class _Work:
 
     def done(self, chunk: int) -> Finished:
         """Write the parts that are not there yet, and make the results of all of them."""
-        rows = writer(self._job.results_format, self._loaded.scorer)
+        rows = writer(self._job.results_format, self._loaded)
         parts = _Parts(self._folder / PARTS, self._job.results_format)
         notes = parts.notes()
         place = notes[-1].end if notes else Place()

@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from churn.bundle import load
+from churn.drift import PROBABILITY, Reference
 from churn.errors import DataError
 from churn.scoring import Scorer
 from cli.main import run
@@ -76,6 +78,26 @@ def test_a_good_model_is_promoted_with_its_report(shop: Path, result: TrainResul
     assert auc is not None
     assert 0.75 < auc < 0.95
     assert any("judged in folds on 400 rows" in line for line in result.lines)
+
+
+def drift_of(scorer: Scorer, rows: list[str]) -> dict[str, float]:
+    entry = scorer.bundle.manifest.drift
+    assert entry is not None
+    held = Reference(scorer.schema, entry)
+    X = np.array([scorer.rows.inputs.row(features(line)) for line in rows])  # type: ignore[arg-type]
+    return held.drift(held.binning.count(X, scorer.score_matrix(X).probability))
+
+
+def test_new_rows_of_the_same_kind_have_not_drifted_and_others_have(scorer: Scorer) -> None:
+    same = drift_of(scorer, lines(1000, seed=4))
+    assert same.keys() == {"plan", "calls", "spend", "noise", PROBABILITY}
+    assert max(same.values()) < 0.1
+    changed = [line.replace(",trial,", ",platinum,") for line in lines(1000, seed=4)]
+    other = drift_of(scorer, changed)
+    assert other["plan"] > 1.0
+    assert {name: psi for name, psi in other.items() if name not in ("plan", PROBABILITY)} == {
+        name: psi for name, psi in same.items() if name not in ("plan", PROBABILITY)
+    }
 
 
 def test_scores_of_a_file_are_those_of_requests(shop: Path, scorer: Scorer) -> None:

@@ -1,6 +1,6 @@
 """Train on a ready table: judged first, then made of all rows and published."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from churn.registry import Registry
 from churn.reliability import Reliability
 from churn.signing import Keys
 from training.backtest import MODEL, mean_metrics
-from training.calendar import instant
+from training.calendar import date_of, instant
 from training.packing import own_entries, packed
 from training.pipeline import TrainResult, pages
 from training.progress import Progress, Silent
+from training.reference import reference
 from training.table.calibrate import Decision
 from training.table.config import TableConfig
 from training.table.dates import decide_by_date, out_of_time, window_of
@@ -75,12 +76,13 @@ def train(
     judgement = assess_model(config, registry, judged, faithful)
     progress.stage("writing the report")
     metrics = mean_metrics(judged.to_dict(config.problem.horizon_days)) | faithful.metrics()
+    features = own_entries(model.schema, table.rows.X)
     manifest, files = packed(
         config,
         model,
         table.rows.X,
         now,
-        features=own_entries(model.schema, table.rows.X),
+        features=features,
         feeds=[],
         metrics=metrics,
         data_fingerprint=table.fingerprint,
@@ -91,6 +93,13 @@ def train(
             "lightgbm": settings,
         },
         verdict=verdict_entry(judgement, judged, now),
+        drift=reference(
+            model.schema,
+            [entry.name for entry in features],
+            judged.test.X,  # of the latest dates, where there are any
+            judged.probabilities[MODEL],
+            str(date_of(judged.as_of[-1], UTC)) if judged.as_of else None,
+        ),
     )
     data = report_data(config, usability, judged, judgement, model, decision, manifest, now)
     path = registry.publish(manifest, files | pages(data))
