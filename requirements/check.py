@@ -69,7 +69,7 @@ def asked(pyproject: Path) -> dict[str, list[str]]:
     base = settings["project"]["dependencies"] + extras["postgres"]
     train = base + extras["train"]
     groups = settings["dependency-groups"]
-    dev = train + groups["dev"] + groups["bench"]
+    dev = train + extras["otel"] + groups["dev"] + groups["bench"]
     return {
         "service": base,
         "train": train,

@@ -25,6 +25,7 @@ SAID = {
     "Apache Software License": "Apache-2.0",
     "BSD": "BSD-3-Clause",
     "BSD License": "BSD-3-Clause",
+    "3-Clause BSD License": "BSD-3-Clause",
     "BSD 2-Clause License": "BSD-2-Clause",
     "GPL-3.0": "GPL-3.0-only",
     "ISC License (ISCL)": "ISC",

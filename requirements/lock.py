@@ -13,7 +13,7 @@ from requirements.install import HERE, quiet, uv_environment
 PROJECT = "pyproject.toml"
 SERVICE = (PROJECT, "--extra", "postgres")
 TRAIN = (*SERVICE, "--extra", "train")
-DEV = (*TRAIN, "--group", "dev", "--group", "bench")
+DEV = (*TRAIN, "--extra", "otel", "--group", "dev", "--group", "bench")
 LOCKS = (
     ("service.txt", *SERVICE),
     ("train.txt", *TRAIN, "-c", "requirements/service.txt"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -29,6 +30,7 @@ from service import (
     rooms,
     scoring_routes,
     seeing,
+    tracing,
     trust,
 )
 from service.access.gate import Gate
@@ -210,6 +212,8 @@ def create_app(
                 audit.look(in_force())
                 audit.act("stop")
                 await asyncio.to_thread(audit.close)
+            if tracer is not None:
+                await asyncio.to_thread(tracer.stop)
 
     app = Service(
         title=contract.TITLE,
@@ -232,12 +236,14 @@ def create_app(
         },
     )
     app.state.keepwell = state
+    app.state.tracing = tracer = tracing.configured(os.environ)
     context = partial(
         RequestContext,
         metrics=metrics,
         models=holder,
         deadlines=deadlines,
         access_log=settings.access_log,
+        tracing=tracer,
     )
     app.add_middleware(context)
     app.direct = {

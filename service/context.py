@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterable
 from random import getrandbits
+from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +20,7 @@ from service.deadlines import Deadlines
 from service.metrics import METHODS, UNMATCHED, Metrics
 from service.models import ModelHolder
 from service.problems import given_up, internal_error
+from service.tracing import Tracing
 
 REQUEST_ID_HEADER = "X-Request-Id"
 MODEL_VERSION_HEADER = "X-Model-Version"
@@ -68,6 +70,8 @@ class RequestContext:
         How long each request may take.
     access_log : bool
         Whether each request is logged.
+    tracing : Tracing, optional
+        Where requests are traced.
     """
 
     def __init__(
@@ -77,12 +81,14 @@ class RequestContext:
         models: ModelHolder,
         deadlines: Deadlines,
         access_log: bool,
+        tracing: Tracing | None = None,
     ) -> None:
         self.app = app
         self.metrics = metrics
         self.models = models
         self.deadlines = deadlines
         self.access_log = access_log
+        self.tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -92,14 +98,16 @@ class RequestContext:
         identity = identity_of(scope["headers"])
         scope.setdefault("state", {})["request_id"] = identity
         status = 0
+        version: str | None = None
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, version
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = self._headers(message.get("headers", ()), identity)
+                message["headers"], version = self._headers(message.get("headers", ()), identity)
             await send(message)
 
+        span = None if self.tracing is None else self.tracing.begin(scope)
         started = time.perf_counter()
         task = asyncio.current_task()
         self.deadlines.open[task] = started
@@ -126,38 +134,47 @@ class RequestContext:
         finally:
             self.deadlines.open.pop(task, None)
             self.metrics.http_requests_in_progress.dec()
-            self._record(scope, status, time.perf_counter() - started)
+            self._record(scope, status, time.perf_counter() - started, version, span)
 
     def _headers(
         self, given: Iterable[tuple[bytes, bytes]], identity: str
-    ) -> list[tuple[bytes, bytes]]:
-        """What the answer says of itself, and what every answer says."""
+    ) -> tuple[list[tuple[bytes, bytes]], str | None]:
+        """What the answer says of itself and what every answer says; the model version in it."""
         headers = [
             *given,
             (b"x-request-id", identity.encode()),
             (b"cache-control", b"no-store"),
         ]
+        for name, value in given:
+            if name == MODEL_VERSION:
+                return headers, value.decode()
         serving = self.models.current
-        if serving is not None and not any(name == MODEL_VERSION for name, _ in given):
-            headers.append((MODEL_VERSION, serving.version.encode()))
-        return headers
+        if serving is None:
+            return headers, None
+        headers.append((MODEL_VERSION, serving.version.encode()))
+        return headers, serving.version
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(
+        self, scope: Scope, status: int, seconds: float, version: str | None, span: Any
+    ) -> None:
         route = route_template(scope)
         method = scope["method"] if scope["method"] in METHODS else "other"
         self.metrics.http_requests[route, method, str(status)].inc()
         self.metrics.http_request_duration_seconds[route, method].observe(seconds)
         if self.access_log:
-            logs.request(
-                _log,
-                {
-                    "method": method,
-                    "route": route,
-                    "status": status,
-                    "milliseconds": round(seconds * 1000, 2),
-                    "request_id": scope["state"]["request_id"],
-                },
-            )
+            fields = {
+                "method": method,
+                "route": route,
+                "status": status,
+                "milliseconds": round(seconds * 1000, 2),
+                "request_id": scope["state"]["request_id"],
+                "model_version": version,
+            }
+            if self.tracing is not None and span is not None:
+                fields["trace_id"] = self.tracing.trace_id(span)
+            logs.request(_log, fields)
+        if self.tracing is not None and span is not None:
+            self.tracing.end(span, route, status, version)
 
 
 def identity_of(headers: Iterable[tuple[bytes, bytes]]) -> str:

@@ -150,3 +150,4 @@ def test_a_request_is_one_line_without_its_query(client: AppClient, log: io.Stri
     assert line["route"] == "/v1/reasons"
     assert (line["method"], line["status"], line["request_id"]) == ("GET", 200, "r-1")
     assert line["milliseconds"] >= 0
+    assert line["model_version"] == client.get("/v1/model").json()["model_version"]
