@@ -12,7 +12,8 @@ from service.metrics import Metrics
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "prometheus"
 RULES = (FOLDER / "alerts.yaml").read_text()
-TRIALS = (FOLDER / "tests.yaml").read_text()
+FILES = ("tests.yaml", "hours.yaml")
+TRIALS = "".join((FOLDER / name).read_text() for name in FILES)
 ALERTS = re.findall(r"- alert: (\w+)", RULES)
 
 
@@ -21,7 +22,7 @@ ALERTS = re.findall(r"- alert: (\w+)", RULES)
     reason="promtool is not installed (apt-get install prometheus)",
 )
 def test_every_alert_fires_in_its_case_and_none_on_a_quiet_day() -> None:
-    trial = [shutil.which("promtool") or "", "test", "rules", "tests.yaml"]
+    trial = [shutil.which("promtool") or "", "test", "rules", *FILES]
     done = subprocess.run(trial, cwd=FOLDER, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
