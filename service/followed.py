@@ -57,6 +57,7 @@ class Followed(Generic[T]):
         self._seen = _signature(path)
         self.first = read(path)
         reloads["ok"].inc()
+        reloads["error"].inc(0)  # a rise can only be told from what was there before
 
     def changed(self) -> T | None:
         """Read the file if it has changed; None where it has not, or cannot be used.

@@ -58,7 +58,7 @@ class AuditFiles:
         self._n_held = 0
         self._handle = -1
         self._lock = threading.Lock()
-        metrics.audit_write_failures.inc(0)
+        metrics.audit_lines["lost"].inc(0)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._open_day()
