@@ -6,7 +6,8 @@ and needs wrk, `soak`, which takes some 20, `kills`, which takes some 15, `store
 some 15 and 6 GB, `recording`, which takes some 4 and needs wrk, `policy`, which takes some 10,
 `image`, which takes some 4, root and debootstrap, `drain`, which takes some 5, `hostile`, which
 takes some 8, `overload`, which takes some 3 and needs wrk, `fuzz`, which takes some 3, `hillstrom`,
-which needs the published file, and `bundles`, `swaps` and `publishing`, which take some 5 each.
+which needs the published file, `bundles`, `swaps` and `publishing`, which take some 5 each, and
+`drift`, which takes some 20 and needs promtool.
 """
 
 import sys
@@ -34,6 +35,7 @@ ONLY_BY_NAME = (
     "bundles",
     "swaps",
     "publishing",
+    "drift",
 )
 
 

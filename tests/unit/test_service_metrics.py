@@ -17,7 +17,7 @@ actions_total{action,holdout} validation_failures_total{code} feature_missing_to
 feature_out_of_range_total{feature} drift_psi_ratio{feature} probability_psi_ratio
 drift_window_rows model_info{version,sha256} model_loaded_timestamp_seconds
 model_reloads_total{result} jobs{state} job_rows_total{outcome}
-events_ingested_total{kind,outcome} expected_churn_rate
+events_ingested_total{kind,outcome} auth_failures_total{reason} expected_churn_rate
 realised_churn_rate realised_roc_auc label_maturity_timestamp_seconds
 """
 
@@ -40,7 +40,7 @@ def exists() -> dict[str, tuple[str, ...]]:
 def test_every_promised_metric_exists_with_its_labels() -> None:
     there = exists()
     promised = re.findall(r"(\w+)(?:\{([\w,]+)\})?", PROMISED)
-    assert len(promised) == 26
+    assert len(promised) == 27
     for name, labels in promised:
         assert there.get(name) == (tuple(labels.split(",")) if labels else ()), name
 
