@@ -1,5 +1,6 @@
 """Brings a store's schema up to this version's, or refuses one that is newer."""
 
+import threading
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
@@ -8,6 +9,8 @@ from service.store.errors import StoreTooNew
 from service.store.migrations import HEAD
 
 FOLDER = Path(__file__).with_name("migrations")
+_ONE_AT_A_TIME = threading.Lock()
+"""Alembic keeps the migration at hand in its module's globals."""
 _VERSION = text("SELECT version_num FROM alembic_version")
 
 
@@ -51,4 +54,5 @@ def forward(connection: Connection, shown: str) -> None:
             "a newer Keepwell wrote it; upgrade this one or name another KEEPWELL_STORE_URL"
         )
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with _ONE_AT_A_TIME:
+        command.upgrade(config, "head")

@@ -170,7 +170,8 @@ def test_every_code_of_a_field_error_is_described() -> None:
 
 
 def test_every_metric_is_described(client: AppClient) -> None:
-    page = API_PAGE.read_text(encoding="utf-8")
+    pages = (API_PAGE, API_PAGE.with_name("monitoring.md"))
+    page = "".join(one.read_text(encoding="utf-8") for one in pages)
     for family in client.app.state.keepwell.metrics.registry.collect():
         suffix = "_total" if family.type == "counter" else ""
         assert f"`{family.name}{suffix}`" in page, family.name

@@ -28,6 +28,10 @@ from service.settings import Settings
 from tests.contract.client import NOW
 
 CONTRACT = json.loads(document())
+for operations in CONTRACT["paths"].values():
+    for operation in operations.values():
+        # The service here has no keys; `test_access` tells who is let in where it has.
+        operation.pop("security", None)
 POSITIVE = [
     (method, path) for path, operations in CONTRACT["paths"].items() for method in operations
 ]
