@@ -150,10 +150,10 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """A request has arrived whole."""
         self._is_open = False
-        if self._is_refused:
-            self.since = self.loop.time()
-        else:
+        if not self._is_refused:
             super().on_message_complete()
+        if not self._is_answering():
+            self.since = self.loop.time()
 
     def on_response_complete(self) -> None:
         """Go on with the next request of the client, if it is here already."""

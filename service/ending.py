@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -98,7 +99,7 @@ class Server(uvicorn.Server):
         await asyncio.sleep(0)  # so that the loop has let go of them, and none is open but ours
         taken = []
         for listener in listeners:
-            with listener, suppress(BlockingIOError):
+            with listener, suppress(OSError):  # there are no more, or there may be none
                 listener.setblocking(False)
                 # Without a pause, or more would come for ever.
                 for _ in range(self.config.backlog):
@@ -119,4 +120,8 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            self._traffic.sweep(self.server_state.connections, loop.time())  # type: ignore[arg-type]
+            try:
+                connections: set[Any] = self.server_state.connections
+                self._traffic.sweep(connections, loop.time())
+            except Exception:
+                _log.exception("connections could not be looked at; the next look is soon")
