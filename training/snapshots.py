@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,9 +67,9 @@ class Snapshots:
         """Whether the customer had bought on one day only."""
         return np.asarray(self.X[:, POSITION["is_one_time_buyer"]] == 1.0)
 
-    def where(self, chosen: Booleans | Integers) -> "Snapshots":
+    def where(self, chosen: Booleans | Integers, /) -> Self:
         """The chosen rows, by a mask or by positions."""
-        return Snapshots(
+        return type(self)(
             self.X[chosen],
             self.as_of[chosen],
             self.is_churn[chosen],

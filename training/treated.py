@@ -10,16 +10,39 @@ anyway, and changes nothing here.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from churn.policy.policy import ANSWERED, NONE
 from training.policy.decisions import Decisions, read
-from training.snapshots import Snapshots
 
 Integers = NDArray[np.int64]
 MOST_REPEATS = 20
+
+
+class Rows(Protocol):
+    """Rows of customers, each as of a date."""
+
+    @property
+    def customer_id(self) -> NDArray[np.object_]:
+        """Whose each is."""
+        ...
+
+    @property
+    def as_of(self) -> Integers:
+        """Its date, microseconds since 1970-01-01 UTC."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def where(self, chosen: Integers, /) -> Self:
+        """Some of them, by position."""
+        ...
+
+
+R = TypeVar("R", bound=Rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +128,14 @@ class Treatments:
             min(customers / held, MOST_REPEATS) if held else 1.0,
         )
 
-    def leave_out(self, rows: Snapshots, window: int, seed: int) -> tuple[Snapshots, LeftOut]:
+    def leave_out(self, rows: R, window: int, seed: int) -> tuple[R, LeftOut]:
         """Take out the treated, and let those withheld stand for them.
 
         Parameters
         ----------
-        rows : Snapshots
+        rows : Snapshots or ValueRows
         window : int
-            Lead time and horizon together, in microseconds.
+            For so long after a row's date its outcome is looked at, in microseconds.
         seed : int
             Of the part of a repeat that is drawn.
         """

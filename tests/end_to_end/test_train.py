@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from churn.bundle import load
@@ -13,6 +14,8 @@ from churn.features import FEATURES
 from churn.registry import Registry
 from churn.scoring import Scorer
 from cli.main import run
+from tests.decisions_table import row as decision
+from tests.decisions_table import table as decisions_table
 from training import config as configuration
 from training.pipeline import train
 
@@ -302,3 +305,52 @@ def test_progress_and_result_are_told_apart(
     assert told["version"] == Registry(models).current()
     assert told["promoted"] is True
     assert "computing features" in err
+
+
+def decided(config: Path, days: Iterable[int]) -> None:
+    """Decisions of some days about all customers, a part of them withheld; all bought nothing."""
+    first = datetime.combine(FIRST, datetime.min.time(), UTC)
+    rows = [
+        decision(
+            customer_id=f"c{n}", withheld=n % 5 == 0, propensity=0.2 if n % 5 == 0 else 0.8,
+            decided_at=first + timedelta(days=day), as_of=first + timedelta(days=day),
+        )
+        for day in days
+        for n in range(60)
+    ]  # fmt: skip
+    pq.write_table(decisions_table(rows), config.parent / "decisions.parquet")
+    text = config.read_text(encoding="utf-8")
+    config.write_text(f'{text}[training]\ndecisions = "decisions.parquet"\n', encoding="utf-8")
+
+
+def test_customers_who_were_treated_teach_neither_risk_nor_value(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {}
+    for name, days in (("plain", ()), ("treated", (150, 260))):
+        config = project(tmp_path / name, GOOD)
+        if days:
+            decided(config, days)
+        run(["train", "-c", str(config), "--models-dir", str(tmp_path / name / "models"), "--json"])
+        out, err = capsys.readouterr()
+        published = Path(json.loads(out)["path"])  # promoted or not: the log is small
+        report = (published / "report.html").read_text(encoding="utf-8")
+        for told in (err, report):
+            assert ("who got a retention action in the window" in told) == bool(days)
+        values[name] = load(published).model.value
+    plain, treated = values["plain"], values["treated"]
+    assert plain is not None
+    assert treated is not None
+    assert (plain.weight != treated.weight).any()
+
+
+def test_a_ready_table_does_not_ignore_who_was_treated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "keepwell.toml"
+    config.write_text(
+        '[table]\nquery = "SELECT * FROM \'t.csv\'"\n[training]\ndecisions = "d.parquet"\n',
+        encoding="utf-8",
+    )
+    assert run(["train", "-c", str(config), "--models-dir", str(tmp_path / "models")]) == 2
+    assert "[training] decisions is for [events]" in capsys.readouterr().err

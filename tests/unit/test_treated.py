@@ -10,6 +10,7 @@ from tests.decisions_table import START, row, table
 from training.policy.decisions import of
 from training.snapshots import Snapshots
 from training.treated import MOST_REPEATS, Treatments
+from training.value.rows import ValueRows
 
 ZERO = int((START - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1_000_000
 WINDOW = 60 * DAY
@@ -90,3 +91,18 @@ def test_a_tiny_holdout_is_not_repeated_without_end() -> None:
     rows = [row(customer_id=f"t{k}") for k in range(100)]
     rows.append(row(customer_id="w", withheld=True, propensity=0.01))
     assert Treatments.of(of(table(rows))).repeats == MOST_REPEATS
+
+
+def test_values_are_learnt_without_the_treated() -> None:
+    nothing = np.zeros(3)
+    ids = np.array(["t", "w", "b"], dtype=object)
+    rows = ValueRows(
+        np.arange(3.0)[:, None], snapshots(("t", 40), ("w", 40), ("b", 40)).as_of,
+        nothing, nothing, nothing, nothing, nothing, ids,
+    )  # fmt: skip
+    told = Treatments.of(
+        of(table([row(customer_id="t", day=200), row(customer_id="w", day=50, withheld=True)]))
+    )
+    assert told.leave_out(rows, WINDOW, 1)[0] is rows  # it came after the window
+    kept, _ = told.leave_out(rows, 2 * WINDOW + 100 * WINDOW, 1)
+    assert set(kept.customer_id.tolist()) == {"w", "b"}

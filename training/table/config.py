@@ -50,3 +50,13 @@ class TableConfig(SettingsFile):
     """How the model is trained."""
     business: Business = Field(default_factory=Business)
     """What a customer is worth."""
+
+    @validates_together(mode="after")
+    def _knows_no_treatments(self) -> Self:
+        if self.training.decisions is not None:
+            raise ValueError(
+                "[training] decisions is for [events]: whose outcome an action may have changed is "
+                "told by dates, which a ready table need not have. Leave such rows out in [table] "
+                "query, and let those from whom the action was withheld stand for them"
+            )
+        return self

@@ -12,6 +12,7 @@ from training.config import Config
 from training.fit import Fitted
 from training.ingest import Ingested
 from training.snapshots import Snapshots
+from training.treated import Treatments
 from training.value.learn import learn_value
 from training.value.loss import fit_loss
 from training.value.rows import collect_value
@@ -129,6 +130,12 @@ def fit_value(
         share=min(1.0, MOST_ROWS / max(1, len(reference) * len(window.dates))),
         seed=config.training.seed,
     )
+    if config.training.decisions is not None:
+        # Orders that an action brought are not to be expected of whoever gets none.
+        told = Treatments.read(config.base_dir / config.training.decisions)
+        lead = config.problem.lead_time_days
+        seen = (lead + window.days) * MICROSECONDS_PER_DAY
+        rows, _ = told.leave_out(rows, seen, config.training.seed)
     return learn_value(
         rows,
         reference,

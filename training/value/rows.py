@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,10 @@ class ValueRows:
 
     def __len__(self) -> int:
         return len(self.as_of)
+
+    def where(self, chosen: Integers, /) -> Self:
+        """The chosen rows, by position."""
+        return type(self)(*(getattr(self, one.name)[chosen] for one in fields(self)))
 
     @property
     def came_back(self) -> Booleans:
