@@ -8,7 +8,6 @@ acknowledged, as a client would.
 import http.client
 import json
 import random
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -18,14 +17,13 @@ from typing import Any
 
 from sqlalchemy import select
 
-from benchmarks.kills_events import PATIENCE, Seen, serving, stores
+from benchmarks.kills_events import PATIENCE, Seen, places, serving
 from benchmarks.report import Result
 from churn.events import MICROSECONDS_PER_DAY
 from service import instants
 from service.store.database import Database
 from service.store.tables import decisions as decided
 from service.store.tables import outcomes
-from tests.postgresql import Server
 from tests.support import small_bundle
 
 KILLS, CLIENTS = 50, 4
@@ -46,16 +44,9 @@ class _Acknowledged:
 def results() -> list[Result]:
     """The same on both databases."""
     rows: list[list[Any]] = []
-    server = Server(durable=True)
-    try:
-        server.start()
-        for dialect in ("SQLite", "PostgreSQL"):
-            with tempfile.TemporaryDirectory(prefix="keepwell-kills-") as folder:
-                urls = stores(dialect, Path(folder), server)
-                seen = deciding(urls, Path(folder), KILLS, random.Random(7))
-            rows.append([dialect, seen.kills, seen.units, seen.lost, seen.doubled, seen.strangers])
-    finally:
-        server.remove()
+    for at in places():
+        seen = deciding(at.urls, at.folder, KILLS, random.Random(7))
+        rows.append([at.dialect, seen.kills, seen.units, seen.lost, seen.doubled, seen.strangers])
     columns = ("store", "kills", "decisions and outcomes", "lost", "twice", "unknown")
     return [
         Result(

@@ -9,7 +9,6 @@ value is in the store, its files or those of the jobs.
 import contextlib
 import json
 import random
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
-from benchmarks.kills_events import PATIENCE, serving, stores
+from benchmarks.kills_events import PATIENCE, places, serving
 from benchmarks.kills_jobs import ask, until_ready
 from benchmarks.report import Result
 from service.store.database import Database
@@ -52,16 +51,9 @@ class Seen:
 def results() -> list[Result]:
     """The same on both databases."""
     rows: list[list[Any]] = []
-    server = Server(durable=True)
-    try:
-        server.start()
-        for dialect in ("SQLite", "PostgreSQL"):
-            with tempfile.TemporaryDirectory(prefix="keepwell-kills-") as folder:
-                url = next(stores(dialect, Path(folder), server))
-                seen = erasures(url, Path(folder), KILLS, random.Random(7), server)
-            rows.append([dialect, seen.kills, seen.begun, seen.ended, seen.left, seen.others_lost])
-    finally:
-        server.remove()
+    for at in places():
+        seen = erasures(next(at.urls), at.folder, KILLS, random.Random(7), at.server)
+        rows.append([at.dialect, seen.kills, seen.begun, seen.ended, seen.left, seen.others_lost])
     columns = ("store", "kills", "begun, not ended", "ended by itself", "traces", "others lost")
     return [
         Result(

@@ -59,20 +59,13 @@ class Seen:
 def results() -> list[Result]:
     """Both kinds of work on both databases."""
     rows: list[list[Any]] = []
-    server = Server(durable=True)
-    try:
-        server.start()
-        for name, work in (("events over HTTP", ingestion), ("an import", importing)):
-            for dialect in ("SQLite", "PostgreSQL"):
-                with tempfile.TemporaryDirectory(prefix="keepwell-kills-") as folder:
-                    urls = stores(dialect, Path(folder), server)
-                    seen = work(urls, Path(folder), KILLS, random.Random(7))
-                rows.append(
-                    [name, dialect, seen.kills, seen.units, seen.lost, seen.doubled,
-                     seen.strangers, ", ".join(seen.remains) or "nothing"]
-                )  # fmt: skip
-    finally:
-        server.remove()
+    for name, work in (("events over HTTP", ingestion), ("an import", importing)):
+        for at in places():
+            seen = work(at.urls, at.folder, KILLS, random.Random(7))
+            rows.append(
+                [name, at.dialect, seen.kills, seen.units, seen.lost, seen.doubled,
+                 seen.strangers, ", ".join(seen.remains) or "nothing"]
+            )  # fmt: skip
     columns = ("killed while keeping", "store", "kills", "events", "lost", "twice", "unknown",
                "remains")  # fmt: skip
     return [
@@ -84,6 +77,28 @@ def results() -> list[Result]:
             rows,
         )
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is killed: a database, new stores in it, and a folder of its own."""
+
+    dialect: str
+    urls: Iterator[str]
+    folder: Path
+    server: Server
+
+
+def places() -> Iterator[Place]:
+    """Both databases, one after the other; what is in them goes with the next."""
+    server = Server(durable=True)
+    try:
+        server.start()
+        for dialect in ("SQLite", "PostgreSQL"):
+            with tempfile.TemporaryDirectory(prefix="keepwell-kills-") as folder:
+                yield Place(dialect, stores(dialect, Path(folder), server), Path(folder), server)
+    finally:
+        server.remove()
 
 
 def stores(dialect: str, folder: Path, server: Server) -> Iterator[str]:

@@ -9,16 +9,14 @@ import hashlib
 import http.client
 import json
 import random
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.kills_events import PATIENCE, serving, stores
+from benchmarks.kills_events import PATIENCE, places, serving
 from benchmarks.report import Result
-from tests.postgresql import Server
 from tests.support import small_bundle
 
 KILLS, ROWS, AHEAD = 50, 12_000, 3
@@ -36,15 +34,8 @@ ENDED = {"done", "failed", "cancelled"}
 def results() -> list[Result]:
     """The same on both databases."""
     rows: list[list[Any]] = []
-    server = Server(durable=True)
-    try:
-        server.start()
-        for dialect in ("SQLite", "PostgreSQL"):
-            with tempfile.TemporaryDirectory(prefix="keepwell-kills-") as folder:
-                urls = stores(dialect, Path(folder), server)
-                rows.append([dialect, KILLS, *jobs(urls, Path(folder), KILLS, random.Random(7))])
-    finally:
-        server.remove()
+    for at in places():
+        rows.append([at.dialect, KILLS, *jobs(at.urls, at.folder, KILLS, random.Random(7))])
     columns = ("store", "kills", "jobs acknowledged", "lost", "twice", "other bytes", "remains")
     return [
         Result(
