@@ -353,4 +353,4 @@ def test_a_ready_table_does_not_ignore_who_was_treated(
         encoding="utf-8",
     )
     assert run(["train", "-c", str(config), "--models-dir", str(tmp_path / "models")]) == 2
-    assert "[training] decisions is for [events]" in capsys.readouterr().err
+    assert "[training] decisions are for [events]" in capsys.readouterr().err

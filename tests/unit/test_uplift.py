@@ -11,7 +11,9 @@ from benchmarks.policy_world import TRUTH, Campaigns, made_up
 from churn.errors import TooLittleData
 from churn.policy.default import DEFAULT
 from churn.policy.policy import parse
-from training.policy.persuadable import persuadable
+from tests.decisions_table import row, table
+from training.policy.decisions import of
+from training.policy.persuadable import gain, persuadable
 from training.policy.qini import Ranked, qini
 from training.policy.uplift import cross_fitted
 from training.policy.words import uplift_lines
@@ -121,4 +123,36 @@ def test_decisions_tell_whom_an_action_changes() -> None:
     assert one.treated > 500
     assert one.qini.low < one.qini.value < one.qini.high
     assert one.qini.value > 0.0
-    assert "over the policy" in "\n".join(uplift_lines([one]))
+    assert one.gain is not None
+    assert one.gain.low <= one.gain.value <= one.gain.high
+    told = "\n".join(uplift_lines([one]))
+    assert "over the policy" in told
+    assert "more per customer" in told
+
+
+def test_a_ranking_is_worth_what_acting_by_it_brings() -> None:
+    """Of half of the customers all are kept by the action, of the others nobody."""
+    n, policy = 4_000, parse(DEFAULT, Path("policy.toml"))
+    rng = np.random.default_rng(5)
+    saves, held = rng.random(n) < 0.5, rng.random(n) < 0.3
+    kept = np.where(held, 0.2, np.where(saves, 0.6, 0.2)) > rng.random(n)
+    rows = [
+        row(
+            customer_id=f"c{at}", withheld=bool(held[at]), purchased=bool(kept[at]), value=1_000.0,
+            cost=250.0, propensity=0.3 if held[at] else 0.7,
+        )
+        for at in range(n)
+    ]  # fmt: skip
+    decisions = of(table(rows))
+    knows, nothing, all_alike = np.where(saves, 0.4, 0.0), np.zeros(n), np.full(n, 0.4)
+    found = gain(decisions, knows, nothing, policy)
+    assert found is not None
+    assert found.low < saves.mean() * (0.4 * 1_000.0 - 250.0) < found.high
+    assert found.low > 0.0
+    over_all = gain(decisions, knows, all_alike, policy)
+    assert over_all is not None
+    assert over_all.low < (~saves).mean() * 250.0 < over_all.high
+    same = gain(decisions, knows, knows, policy)
+    assert same is not None
+    assert tuple(same) == (0.0, 0.0, 0.0)
+    assert gain(decisions.where(held), knows[held], nothing[held], policy) is None

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from churn.policy.policy import Policy
 from training.intervals import Interval
 from training.policy import clustered
+from training.policy.costs import incurred
 from training.policy.decisions import Decisions, Floats, episodes, is_offer
 from training.policy.qini import qini
 from training.policy.uplift import MIN_OF_EACH_ARM, cross_fitted
 
+MIN_KNOWN = 2
 CATEGORIES = ("situation", "segment", "reason")
 
 
@@ -34,6 +36,10 @@ class Persuadable:
         Of the uplift model's ranking; above 0, it tells them apart.
     over_policy : Interval
         The same less the policy's own; above 0, it tells them apart better.
+    gain : Interval or None
+        What acting where the uplift model expects it to pay brings more than acting where the
+        policy does, per customer for whom the action was chosen, in currency: doubly robust, on
+        customers whom the model did not see. None where fewer than two are known by value.
     """
 
     action: str
@@ -41,6 +47,7 @@ class Persuadable:
     withheld: int
     qini: Interval
     over_policy: Interval
+    gain: Interval | None
 
 
 def persuadable(decisions: Decisions, policy: Policy, seed: int) -> list[Persuadable]:
@@ -79,9 +86,44 @@ def persuadable(decisions: Decisions, policy: Policy, seed: int) -> list[Persuad
                 int((~treated).sum()),
                 qini(uplift, *told, seed=seed),
                 qini(uplift, *told, seed=seed, against=believed),
+                gain(here, uplift, believed, policy),
             )
         )
     return found
+
+
+def gain(decisions: Decisions, uplift: Floats, believed: Floats, policy: Policy) -> Interval | None:
+    """What one rule of whom to treat is worth more than another, per customer in currency.
+
+    Each acts where the change of the share kept that it expects, times the margin that hangs on
+    the customer, is above the action's expected cost. Who was treated was drawn, so each customer
+    tells by inverse propensity what either rule brings; subtracting the mean of each group
+    steadies it and biases nothing.
+
+    Parameters
+    ----------
+    decisions : Decisions
+        Of one action, with known outcomes.
+    uplift, believed : ndarray of float64, shape (n,)
+        What each rule expects the action to change; not learnt from these customers.
+    policy : Policy
+        The prices.
+    """
+    known = ~np.isnan(decisions.value) & ~np.isnan(decisions.cost)
+    rows, treated = decisions.where(known), ~decisions.withheld[known]
+    if min(treated.sum(), (~treated).sum()) < MIN_KNOWN:
+        return None
+    # The choice itself was the same for all: what was drawn is who gets it.
+    share = float(treated.mean())
+    reward = rows.retained * rows.value - incurred(rows, policy)
+    means = [float(reward[group].mean()) for group in (treated, ~treated)]
+    effect = (means[0] - means[1]) + np.where(
+        treated, (reward - means[0]) / share, -(reward - means[1]) / (1.0 - share)
+    )
+    acts, would = (one[known] * rows.value > rows.cost for one in (uplift, believed))
+    more = (acts.astype(np.float64) - would) * effect
+    cluster = clustered.codes(rows.customer_id.astype(str))
+    return clustered.ratio(more, np.ones(len(more)), cluster).interval()
 
 
 def columns(decisions: Decisions) -> Floats:

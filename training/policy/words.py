@@ -96,6 +96,7 @@ def uplift_lines(found: Sequence["Persuadable"]) -> Iterator[str]:
         yield (
             f"{one.action}: Qini {_points(one.qini)}, over the policy {_points(one.over_policy)} "
             f"({one.treated:,} treated, {one.withheld:,} withheld)"
+            + ("" if one.gain is None else f"; worth {_money(one.gain)} more per customer")
         )
     if not found:
         yield "no action has been given and withheld often enough yet"

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, field_validator
 from pydantic import model_validator as validates_together
 
 from training.config import Business, Problem, Training
@@ -51,12 +51,13 @@ class TableConfig(SettingsFile):
     business: Business = Field(default_factory=Business)
     """What a customer is worth."""
 
-    @validates_together(mode="after")
-    def _knows_no_treatments(self) -> Self:
-        if self.training.decisions is not None:
+    @field_validator("training")
+    @classmethod
+    def _knows_no_treatments(cls, training: Training) -> Training:
+        if training.decisions is not None:
             raise ValueError(
-                "[training] decisions is for [events]: whose outcome an action may have changed is "
-                "told by dates, which a ready table need not have. Leave such rows out in [table] "
-                "query, and let those from whom the action was withheld stand for them"
+                "decisions are for [events]: whose outcome an action may have changed is told by "
+                "dates, which a ready table need not have. Leave such rows out in [table] query, "
+                "and let those from whom the action was withheld stand for them"
             )
-        return self
+        return training
