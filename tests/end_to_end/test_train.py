@@ -14,6 +14,7 @@ from churn.features import FEATURES
 from churn.registry import Registry
 from churn.scoring import Scorer
 from cli.main import run
+from tests.decisions_table import START
 from tests.decisions_table import row as decision
 from tests.decisions_table import table as decisions_table
 from training import config as configuration
@@ -308,16 +309,18 @@ def test_progress_and_result_are_told_apart(
 
 
 def decided(config: Path, days: Iterable[int]) -> None:
-    """Decisions of some days about all customers, a part of them withheld; all bought nothing."""
-    first = datetime.combine(FIRST, datetime.min.time(), UTC)
+    """Decisions of some days of the log about all customers, a fifth of them withheld."""
+    first = (FIRST - START.date()).days
     rows = [
         decision(
-            customer_id=f"c{n}", withheld=n % 5 == 0, propensity=0.2 if n % 5 == 0 else 0.8,
-            decided_at=first + timedelta(days=day), as_of=first + timedelta(days=day),
+            customer_id=f"c{n}",
+            day=first + day,
+            withheld=n % 5 == 0,
+            propensity=0.2 if n % 5 == 0 else 0.8,
         )
         for day in days
-        for n in range(60)
-    ]  # fmt: skip
+        for n in range(120)
+    ]
     pq.write_table(decisions_table(rows), config.parent / "decisions.parquet")
     text = config.read_text(encoding="utf-8")
     config.write_text(f'{text}[training]\ndecisions = "decisions.parquet"\n', encoding="utf-8")
@@ -328,7 +331,7 @@ def test_customers_who_were_treated_teach_neither_risk_nor_value(
 ) -> None:
     values = {}
     for name, days in (("plain", ()), ("treated", (150, 260))):
-        config = project(tmp_path / name, GOOD)
+        config = project(tmp_path / name, purchases(120, seed=3))
         if days:
             decided(config, days)
         run(["train", "-c", str(config), "--models-dir", str(tmp_path / name / "models"), "--json"])
