@@ -22,7 +22,7 @@ SIGNATURE = "manifest.sig"
 KIND = "ed25519:"
 # Whatever else is signed with the same key is no signature of a manifest.
 _CONTEXT = b"keepwell bundle manifest\n"
-_LINE = re.compile(rb"ed25519:([A-Za-z0-9+/]{43}=) ([A-Za-z0-9+/]{86}==)\n?")
+_LINE = re.compile(rb"ed25519:([A-Za-z0-9+/]{43}=) ([A-Za-z0-9+/]{86}==)\n")
 
 
 class BadSignature(ValueError):
@@ -83,7 +83,9 @@ class TrustedKeys:
         found = _LINE.fullmatch(signature)
         if found is None:
             raise BadSignature("is no signature")
-        key = base64.b64decode(found[1])
+        key, signed = base64.b64decode(found[1]), base64.b64decode(found[2])
+        if _line(key, signed) != signature:  # base64 has bits that nothing depends on
+            raise BadSignature("is no signature")
         if key not in self.keys:
             raise BadSignature(f"is signed with {shown(key)}, which is not trusted")
         from cryptography.exceptions import InvalidSignature
@@ -91,7 +93,7 @@ class TrustedKeys:
 
         try:
             public = Ed25519PublicKey.from_public_bytes(key)
-            public.verify(base64.b64decode(found[2]), _CONTEXT + manifest)
+            public.verify(signed, _CONTEXT + manifest)
         except (InvalidSignature, ValueError):
             raise BadSignature("is the signature of another manifest") from None
 
@@ -152,8 +154,7 @@ class SigningKey:
 
     def sign(self, manifest: bytes) -> bytes:
         """The content of `manifest.sig`."""
-        signature = base64.b64encode(self._private.sign(_CONTEXT + manifest)).decode()
-        return f"{shown(self.public)} {signature}\n".encode()
+        return _line(self.public, self._private.sign(_CONTEXT + manifest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,10 @@ class Keys:
 def shown(public: bytes) -> str:
     """A public key in words."""
     return KIND + base64.b64encode(public).decode()
+
+
+def _line(public: bytes, signature: bytes) -> bytes:
+    return f"{shown(public)} {base64.b64encode(signature).decode()}\n".encode()
 
 
 def _public_key(word: str, where: str, at: int) -> bytes:

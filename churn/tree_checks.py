@@ -11,8 +11,8 @@ from churn.tree_dump import COLUMNS, ONE_OF, UP_TO
 if TYPE_CHECKING:
     from churn.trees import FlatTrees
 
-MOST_LEAVES = 200_000
-"""Twenty times those of the largest model that is meant to serve: 300 trees of 31 leaves."""
+MOST_LEAVES = 60_000
+"""Six times those of the largest model that is meant to serve: 300 trees of 31 leaves."""
 MOST_DEPTH = 100
 """Decisions on the longest path; paths are divided by a function that calls itself."""
 _TYPES = {

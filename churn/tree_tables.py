@@ -35,8 +35,8 @@ from churn.tree_fill import NONE, Leaves, fill, quadrature
 from churn.tree_layout import FIRST, LAST
 from churn.tree_parts import DIRECT, LIMITS, LONG, WORD, Limits, Part, Path, Shape, divided
 
-MOST_NUMBERS = 40_000_000
-"""Of all tables together: 320 MB. 300 trees of 31 leaves need a million or so."""
+MOST_NUMBERS = 20_000_000
+"""Of all tables together: 160 MB. 300 trees of 31 leaves need a million or so."""
 
 
 class Tables(NamedTuple):

@@ -131,7 +131,7 @@ def verify(
 @app.command()
 def keygen(
     file: Annotated[
-        Path, typer.Argument(metavar="[FILE]", help="Where the private key goes; a new file.")
+        Path, typer.Argument(metavar="FILE", help="Where the private key goes; a new file.")
     ] = DEFAULT_KEY,
     as_json: AsJson = False,
 ) -> None:

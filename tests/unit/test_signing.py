@@ -10,7 +10,7 @@ import pytest
 
 from churn import bundle
 from churn.bundle import GOLDEN, MANIFEST, MODEL, SIGNATURE
-from churn.errors import BundleCorrupt, BundleUntrusted, ConfigError
+from churn.errors import BundleCorrupt, BundleUntrusted, ConfigError, KeepwellError
 from churn.examination import examine
 from churn.registry import Registry
 from churn.signing import BadSignature, Keys, SigningKey, TrustedKeys, shown
@@ -119,6 +119,19 @@ def test_a_signature_is_of_one_bundle_alone(registry: Registry) -> None:
 def test_what_is_no_signature_is_refused(content: bytes) -> None:
     with pytest.raises(BadSignature, match="is no signature"):
         trusting(KEY).check(b"x", content)
+
+
+def test_no_bit_of_a_signature_may_change() -> None:
+    sound = KEY.sign(b"x")
+    trusting(KEY).check(b"x", sound)
+    for at in range(len(sound)):
+        for bit in range(8):
+            changed = bytearray(sound)
+            changed[at] ^= 1 << bit
+            with pytest.raises(BadSignature):
+                trusting(KEY).check(b"x", bytes(changed))
+        with pytest.raises(BadSignature):
+            trusting(KEY).check(b"x", sound[:at])
 
 
 def test_a_signature_of_the_bare_bytes_is_none_of_a_manifest() -> None:
@@ -259,3 +272,33 @@ def test_the_command_line_refuses_what_is_not_trusted_and_signs(
     assert run(["models", "promote", version, *where]) == 0
     assert run(["models", "verify", *where]) == 0
     assert "can be served" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "work"),
+    [
+        (["train", "--signing-key", "KEY"], "training.pipeline.train"),
+        (["score", "--out", "scores.csv"], "training.bulk.score"),
+        (["policy", "report", "--retention"], "training.policy.retention.retention"),
+    ],
+)
+def test_every_command_that_loads_or_publishes_has_the_keys(
+    command: list[str], work: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, config = tmp_path / "key.pem", tmp_path / "keepwell.toml"
+    file.write_bytes(KEY.pem())
+    file.chmod(0o600)
+    config.write_text('[events]\nquery = "SELECT 1"\n')
+    monkeypatch.setenv("KEEPWELL_TRUSTED_KEYS", shown(KEY.public))
+    given: list[Keys] = []
+
+    def worked(*_: object, keys: Keys, **__: object) -> None:
+        given.append(keys)
+        raise KeepwellError("enough")
+
+    monkeypatch.setattr(work, worked)
+    words = [str(file) if word == "KEY" else word for word in command]
+    assert run([*words, "-c", str(config)]) == 1
+    (keys,) = given
+    assert keys.trusted == trusting(KEY)
+    assert (keys.signing is not None) is (command[0] == "train")
