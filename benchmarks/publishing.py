@@ -88,6 +88,7 @@ def killed(source: Path, folder: Path, kills: int, seed: int) -> dict[str, int]:
     registry.publish(with_version(manifest, "v-first"), files)
     registry.promote("v-first")
     seen = Counter(kills=kills, versions=0, torn=0, lost=0, publishing=0, pointing=0)
+    known: set[str] = set()
     for at in range(kills):
         publisher = os.fork()
         if publisher == 0:
@@ -103,7 +104,8 @@ def killed(source: Path, folder: Path, kills: int, seed: int) -> dict[str, int]:
         current = None
         with suppress(ModelError):
             current = registry.current()
-        for version in registry.versions():
+        for version in set(registry.versions()) - known:
+            known.add(version)
             try:
                 registry.load(version)
                 seen["versions"] += version != "v-first"

@@ -51,9 +51,10 @@ CHECKS = {
     "files": "every file is there, plain, and as published, and there is no other",
     "contents": "the model is built-ins and plain arrays and names nothing else",
     "columns": "it reads the columns that this version computes",
-    "trees": "its trees are trees that can be explained",
+    "trees": "its trees are trees, and not too many",
     "parts": "its other parts have the right shapes and sane numbers",
     "agreement": "the manifest speaks of this model",
+    "tables": "the tables that explain its trees fit into memory",
     "golden": "the golden rows come out as where it was trained",
 }
 """What `load` checks, in this order."""
@@ -148,6 +149,8 @@ def load(
     model = parse_model(path / MODEL, files[MODEL], passed)
     _check_agreement(path, manifest, model)
     passed("agreement")
+    _make_tables(path, model)
+    passed("tables")
     check_golden(path / GOLDEN, files[GOLDEN], model)
     passed("golden")
     return Bundle(manifest, model, digest)
@@ -348,6 +351,13 @@ def _check_agreement(path: Path, manifest: Manifest, model: Model) -> None:
             raise BundleCorrupt(f"{path / MANIFEST}: features: {entry.name} is another one")
     if model.curve.days[model.curve.horizon] != manifest.horizon_days:
         raise BundleCorrupt(f"{path / MANIFEST}: horizon_days: it is not that of the model")
+
+
+def _make_tables(path: Path, model: Model) -> None:
+    try:
+        _ = model.trees.program
+    except BundleUnsupported as error:
+        raise BundleUnsupported(f"{path / MODEL}: {error}") from None
 
 
 def _short(text: object) -> str:

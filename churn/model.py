@@ -184,7 +184,6 @@ def parse_model(
         families = (list(schema.model_families), len(schema.families))
         if (trees.families.tolist(), trees.n_families) != families:
             raise BundleUnsupported("the model has other reason families; train again")
-        _ = trees.program  # the tables, which may turn out to be too large
         passed("trees")
         model = _assembled(parts, schema, trees)
         passed("parts")

@@ -108,8 +108,10 @@ def test_tables_that_would_fill_the_memory_are_refused(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tree_tables, "MOST_NUMBERS", 1000)
-    with pytest.raises(BundleUnsupported, match="tables of more than 1,000 numbers"):
+    with pytest.raises(BundleUnsupported, match=f"{MODEL}: .* tables of more than 1,000 numbers"):
         registry.load(named(registry))
+    failed = [one.name for one in examine(registry, named(registry)) if one.outcome == "failed"]
+    assert failed == ["tables"]
 
 
 @pytest.mark.parametrize("text", ['"model_version": "x",', '"files": {},'])
