@@ -16,6 +16,7 @@ import uvicorn
 
 from churn.errors import ConfigError, KeepwellError
 from service import logs
+from service.access.table import ACCESS
 from service.app import create_app
 from service.connections import Connection
 from service.ending import SIGNALS, Server
@@ -58,8 +59,8 @@ def run(settings: Settings) -> None:
     state = app.state.keepwell
     state.models.after_swap = settle
     _check_key(state.store)
-    paths = {getattr(route, "path", "{") for route in app.routes}
-    traffic = Traffic(app, settings, state.metrics, {path for path in paths if "{" not in path})
+    paths = {endpoint.partition(" ")[2] for endpoint in ACCESS if "{" not in endpoint}
+    traffic = Traffic(app, settings, state.metrics, paths)
     http: Any = partial(Connection, traffic)
     config = uvicorn.Config(
         app,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.drain import end_once, served
-from tests.end_to_end.test_limits import HEAD, answers, connected, until_closed
+from tests.end_to_end.test_limits import HEAD, answers, connected, next_answer, until_closed
 from tests.end_to_end.test_real_server import PATIENCE, SERVE, Server, serving, waiting
 
 HALF = HEAD + b"Content-Length: 100\r\n\r\n{"
@@ -90,7 +90,7 @@ def test_in_the_grace_everything_is_answered_and_who_is_idle_may_ask_once_more_a
         kept: list[socket.socket] = [stack.enter_context(connected(server)) for _ in range(3)]
         for connection in kept[:2]:
             connection.sendall(live)
-            (first,) = answers(connection.recv(1 << 16))
+            first = next_answer(connection)
             assert first.status == 200
             assert "connection" not in first.headers
         server.process.send_signal(signal.SIGTERM)

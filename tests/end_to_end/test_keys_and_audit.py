@@ -76,11 +76,15 @@ def test_a_running_service_asks_for_keys_and_tells_the_audit_log(
         for text in GARBAGE:
             shout(server, text)
         second = new_key(path, "score", "metrics")
+        second_id = second.split("_")[1]
         for _ in waiting():
             if called(server, "GET", "/metrics", second) == 200:
                 break
         told = httpx.get(f"{server.url}/metrics", headers={"authorization": f"Bearer {second}"})
         assert 'churn_auth_failures_total{reason="missing"} ' in told.text
+        for _ in waiting():  # what is in force is looked at now and then
+            if "".join(one.read_text() for one in (tmp_path / "audit").iterdir()).count(second_id):
+                break
         keys.write(path, keys.key("third", {KeyScope.SCORE}))
         for _ in waiting():
             if called(server, "GET", "/v1/model", first) == 401:
