@@ -11,7 +11,7 @@ from churn.errors import PolicyError
 from churn.policy.default import default_policy
 from churn.policy.policy import Policy, parse
 from service import logs
-from service.followed import Followed
+from service.followed import Followed, text_of
 from service.metrics import Metrics
 
 _log = logging.getLogger(f"{logs.ROOT}.policy")
@@ -25,17 +25,7 @@ def read(path: Path) -> Policy:
     PolicyError
         It cannot be read, or cannot work; the message names the file and the line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise PolicyError(
-            f"{path}: no such file; `keepwell init DIR` writes one to start from"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise PolicyError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise PolicyError(f"{path}: cannot be read: {error.strerror}") from None
-    return parse(text, path)
+    return parse(text_of(path, PolicyError, "`keepwell init DIR` writes one to start from"), path)
 
 
 class PolicyHolder:

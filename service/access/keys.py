@@ -20,6 +20,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from churn.errors import ConfigError
 from service import instants
+from service.followed import text_of
 
 PREFIX = "kw"
 _PREFIX = PREFIX.encode()
@@ -190,15 +191,7 @@ def read(path: Path) -> Keys:
     ConfigError
         It cannot be read, or is wrong; the message says where and what to do.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; `keepwell keys new` writes one") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    return parse(text, path)
+    return parse(text_of(path, ConfigError, "`keepwell keys new` writes one"), path)
 
 
 def _explained(error: ValidationError) -> str:

@@ -8,6 +8,7 @@ import pytest
 from churn.errors import PolicyError
 from churn.policy.default import DEFAULT, default_policy
 from service.metrics import Metrics
+from service.patience import RETRY_AFTER_POLLS
 from service.policies import PolicyHolder, read
 
 DEARER = DEFAULT.replace("contact_cost = 250.0", "contact_cost = 251.0")
@@ -82,6 +83,28 @@ def test_a_changed_file_is_taken_up_and_a_broken_one_is_not(
     holder.refresh()
     assert holder.current.version == first.version
     assert reloads(metrics, "ok") == 3
+
+
+def test_a_file_that_cannot_be_used_is_tried_again_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, metrics = tmp_path / "policy.toml", Metrics()
+    path.write_text(DEFAULT, encoding="utf-8")
+    holder = PolicyHolder(path, metrics)
+    replaced(path, DEARER)
+    with monkeypatch.context() as patched:
+        # As where somebody else may read it: nothing of the file changes when that is mended.
+        patched.setattr(Path, "read_text", unreadable)
+        for _ in range(2 * RETRY_AFTER_POLLS):
+            holder.refresh()
+        assert reloads(metrics, "error") == 2
+    for _ in range(RETRY_AFTER_POLLS):
+        holder.refresh()
+    assert holder.current.version != default_policy().version
+
+
+def unreadable(*_: object, **__: object) -> str:
+    raise PermissionError(13, "Permission denied")
 
 
 def test_a_comment_changes_no_version(tmp_path: Path) -> None:
