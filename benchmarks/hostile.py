@@ -6,6 +6,7 @@ While each kind of attack goes on, back to back, another client asks for scores 
 """
 
 import gzip
+import itertools
 import os
 import socket
 import tempfile
@@ -69,8 +70,7 @@ def sized(body: bytes, path: str = "/score", more: bytes = _JSON) -> Iterator[by
 def chunks(path: str, chunk: bytes, most: int) -> Iterator[bytes]:
     """So many chunks, and no end."""
     yield head(path) + _CHUNKED
-    for _ in range(most):
-        yield b"%x\r\n%b\r\n" % (len(chunk), chunk)
+    yield from itertools.repeat(b"%x\r\n%b\r\n" % (len(chunk), chunk), most)
 
 
 def members(count: int) -> bytes:
@@ -145,24 +145,28 @@ class _Attacker(threading.Thread):
 
     def run(self) -> None:
         started = time.perf_counter()
-        received = b""
-        with socket.create_connection(("127.0.0.1", self._port), PATIENCE) as connection:
-            with suppress(ConnectionError):
-                for piece in self._pieces:
-                    connection.sendall(piece)
-                    if self._pause:
-                        connection.settimeout(self._pause)
-                        with suppress(TimeoutError):
-                            received = connection.recv(1 << 16)
-                            break
-            connection.settimeout(PATIENCE)
-            with suppress(ConnectionError, TimeoutError):
-                while not received:
-                    received = connection.recv(1 << 16)
-                    if not received:
-                        break
+        try:
+            with socket.create_connection(("127.0.0.1", self._port), PATIENCE) as connection:
+                received = self._sent(connection)
+        except TimeoutError:
+            return
         self.took_s = time.perf_counter() - started
         self.outcome = received[9:12].decode() if received else "closed"
+
+    def _sent(self, connection: socket.socket) -> bytes:
+        """What came back; nothing where the connection was closed without a word."""
+        with suppress(ConnectionError):
+            for piece in self._pieces:
+                connection.settimeout(PATIENCE)
+                connection.sendall(piece)
+                if self._pause:
+                    connection.settimeout(self._pause)
+                    with suppress(TimeoutError):
+                        return connection.recv(1 << 16)
+        connection.settimeout(PATIENCE)
+        with suppress(ConnectionError):
+            return connection.recv(1 << 16)
+        return b""
 
 
 class _Watched:

@@ -9,7 +9,7 @@ COLLECT_AFTER = (10_000, 20, 20)
 """Objects made before the collector looks, and how often it looks at older ones. A request makes a
 few hundred, none in cycles: Python's own 700 would have it look with every other request."""
 
-LARGE_BYTES = 4 << 20
+LARGE_BYTES = 1 << 20
 """A buffer of so many bytes, such as the body of a list, is the system's again when it is done
 with, and grows where it is."""
 

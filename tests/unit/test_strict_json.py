@@ -14,6 +14,8 @@ def test_a_list_of_as_many_numbers_as_may_be_has_not_too_many_values() -> None:
     assert len(parse(json.dumps([one] * 1000, separators=(",", ":")).encode())) == 1000
     ids = {"customers": [f"customer-{at}" for at in range(100_000)]}
     assert parse(json.dumps(ids).encode()) == ids
+    visits = [{"kind": "visit", "occurred_at": "2026-01-01T00:00:00Z"}] * 10_000
+    assert len(parse(json.dumps(visits, separators=(",", ":")).encode())) == 10_000
 
 
 @pytest.mark.parametrize(
@@ -34,8 +36,11 @@ def test_a_list_of_as_many_numbers_as_may_be_has_not_too_many_values() -> None:
         ('{"a": 1}'.encode("utf-16"), "bad_encoding"),
         (b'{"a": 1, "a": 1}', "duplicate_key"),
         (b'{"b": {"a": 1, "\\u0061": 2}}', "duplicate_key"),
-        (b"[" * 100_000, "too_deep"),
-        (b'{"a":' * 50_000 + b"1" + b"}" * 50_000, "too_deep"),
+        (b"[" * 30_000, "too_deep"),
+        (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, "too_deep"),
+        (b"[" * 100_000, "too_many_values"),
+        (b"[" + b"{}," * 20_000 + b"{}]", "too_many_values"),
+        (b"[" + b"1," * 30_000 + b"1]", "too_many_values"),
         (b'{"a": ' + b"9" * 5000 + b"}", "number_too_long"),
         (
             b"{" + b",".join(b'"k%d":1' % i for i in range(MAX_MEMBERS + 1)) + b"}",
