@@ -127,7 +127,8 @@ def _result(found: Overloaded, load_before: float) -> Result:
     rows = [
         [
             name, told.asked / told.seconds, told.accepted.count / told.seconds,
-            told.accepted.p50_ms, told.accepted.p99_ms, told.accepted.longest_ms,
+            told.accepted.p50_ms, told.accepted.usual_p99_ms, told.accepted.p99_ms,
+            told.accepted.longest_ms,
             f"{told.share(429):.1%}", told.by_status[429].p99_ms if 429 in told.by_status else "",
             told.asked - sum(one.count for one in told.by_status.values()),
         ]
@@ -139,20 +140,22 @@ def _result(found: Overloaded, load_before: float) -> Result:
         notes=(
             "One customer a request, 300 trees of 31 leaves over 40 numbers, over "
             f"{CONNECTIONS} connections; an answer's time counts from the instant at which its "
-            "request was due, whether the ones before it are answered or not. Capacity: "
+            "request was due, whether the ones before it are answered or not. Usual: the median "
+            "of slices of two seconds, for a shared machine stands still now and then. Capacity: "
             f"{found.capacity:,.0f} requests/s, as {FULL_CONNECTIONS} connections get them one "
             f"after the other, 99% of them within {found.full_p99_ms:.0f} ms. The service takes "
             f"{found.cpu_share:.0%} of a core while it is asked too much, and the load as much as "
             f"{beyond.cpu_s / beyond.seconds:.0%} of another."
         ),
         columns=(
-            "", "asked/s", "accepted/s", "accepted p50 ms", "p99 ms", "longest ms", "429",
-            "429 p99 ms", "no answer",
+            "", "asked/s", "accepted/s", "accepted p50 ms", "usual p99 ms", "p99 ms", "longest ms",
+            "429", "429 p99 ms", "no answer",
         ),
         rows=rows,
         targets={
             "accepted p99 at most twice the normal one": (
-                f"{beyond.accepted.p99_ms / normal.accepted.p99_ms:.2f} times"
+                f"{beyond.accepted.usual_p99_ms / normal.accepted.usual_p99_ms:.2f} times as a "
+                f"rule, {beyond.accepted.p99_ms / normal.accepted.p99_ms:.2f} over all"
             ),
             "the rest 429": f"{others:.2%} are anything else",
             "liveness always": (

@@ -157,8 +157,8 @@ class Settings(BaseSettings):
         default=256,
         ge=1,
         le=100_000,
-        description="Requests that may wait to be begun in a burst; a sixteenth of them while it "
-        "is too much.",
+        description="Requests that may wait to be begun in a burst; a 64th of them while it is "
+        "too much.",
     )
     max_lists_waiting: int = Field(
         default=8, ge=1, le=1000, description="Lists, plans and large histories that may wait."

@@ -19,8 +19,9 @@ from service.settings import Settings
 SWEEP_SECONDS = 0.5
 """How often connections are looked at, and how long an overload is taken to last at least."""
 
-UNDER_LOAD = 16
-"""The sixteenth part of those who may wait in a burst may wait while it is too much."""
+UNDER_LOAD = 64
+"""The 64th part of those who may wait in a burst may wait while it is too much: whoever is taken on
+then waits for all the refusals of that turn of the loop as well."""
 
 _PROBES = (b"/health/", b"/metrics")
 _ID = "REQUEST-ID"

@@ -26,11 +26,11 @@ def counted(one: Traffic, name: str, **labels: str) -> float | None:
     return one.metrics.registry.get_sample_value(f"churn_{name}_total", labels)
 
 
-def test_a_burst_is_taken_whole_and_of_an_overload_a_sixteenth() -> None:
-    one = traffic(max_waiting=64)
-    for one.waiting in range(64):
+def test_a_burst_is_taken_whole_and_of_an_overload_a_64th() -> None:
+    one = traffic(max_waiting=256)
+    for one.waiting in range(256):
         assert one.refusal(SCORE, 1) is None
-    one.waiting = 64
+    one.waiting = 256
     assert one.refusal(SCORE, 1) == "waiting"
     one.waiting = 4
     assert one.refusal(SCORE, 1) == "waiting"
