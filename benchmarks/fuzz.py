@@ -149,7 +149,10 @@ def of_reader(cases: int, seed: int = 7) -> Fuzzed:
             outcomes[str(read.kind.status) if isinstance(read, Problem) else "taken"] += 1
         except Exception as error:
             faults.append(f"{error!r} of {raw[:200]!r}")
-        longest = max(longest, time.perf_counter() - started)
+        took = time.perf_counter() - started
+        longest = max(longest, took)
+        if took > SECONDS:
+            faults.append(f"{took:.1f} s of {raw[:200]!r}")
     return Fuzzed(cases, outcomes, faults, longest)
 
 

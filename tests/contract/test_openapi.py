@@ -167,11 +167,3 @@ def test_every_code_of_a_field_error_is_described() -> None:
     assert len(codes) > 20
     for code in codes:
         assert f"`{code}`" in page, code
-
-
-def test_every_metric_is_described(client: AppClient) -> None:
-    pages = (API_PAGE, API_PAGE.with_name("monitoring.md"))
-    page = "".join(one.read_text(encoding="utf-8") for one in pages)
-    for family in client.app.state.keepwell.metrics.registry.collect():
-        suffix = "_total" if family.type == "counter" else ""
-        assert f"`{family.name}{suffix}`" in page, family.name

@@ -84,7 +84,7 @@ def test_in_the_grace_everything_is_answered_and_who_is_idle_may_ask_once_more_a
     published: Path, tmp_path: Path
 ) -> None:
     live = b"GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n"
-    grace = {"KEEPWELL_DRAIN_SECONDS": "1"}
+    grace = {"KEEPWELL_DRAIN_SECONDS": "3"}
     with serving(published, tmp_path / "log", **grace) as server, contextlib.ExitStack() as stack:
         server.until_ready()
         kept: list[socket.socket] = [stack.enter_context(connected(server)) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Every metric that a page, an alert or a dashboard names exists, and every metric is told of."""
+"""Every metric that a page, an alert or a dashboard names exists, and each is on a dashboard."""
 
 import re
 from pathlib import Path
@@ -30,13 +30,6 @@ def named(text: str) -> set[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_metric_that_is_named_exists(page: Path) -> None:
     assert named(page.read_text()) <= EXPOSED
-
-
-def test_every_metric_is_told_of_in_the_documents() -> None:
-    told = set().union(*(named(path.read_text()) for path in (ROOT / "docs").rglob("*.md")))
-    assert len(METRICS) > 25
-    untold = {name for name in METRICS if not {name, f"{name}_total"} & told}
-    assert untold == set()
 
 
 def test_every_metric_is_on_a_dashboard() -> None:
