@@ -215,11 +215,17 @@ async def job_results_head(request: Request, job_id: JobId) -> Response:
 )
 async def cancel_job(request: Request, job_id: JobId) -> Response:
     """Cancel a job at once where it waits, after the chunk at hand where it runs."""
-    desk = _desk(request)
-    before, found = await desk.ask(partial(desk.cancel, *_whose(request, job_id)))
-    if before in {"done", "failed"}:
-        raise answers.has_ended(before)
-    _note(request, "job_cancellation", job_id)
+    desk, whose = _desk(request), _whose(request, job_id)
+
+    def cancel() -> Record:
+        before, found = desk.cancel(*whose)
+        if before in {"done", "failed"}:
+            raise answers.has_ended(before)
+        # Here, since the thread goes on where nobody waits for its answer any more.
+        _note(request, "job_cancellation", job_id)
+        return found
+
+    found = await desk.ask(cancel)
     return _answer(answers.document(found), 202 if found.state == "running" else 200)
 
 
@@ -233,9 +239,13 @@ async def cancel_job(request: Request, job_id: JobId) -> Response:
 )
 async def delete_job(request: Request, job_id: JobId) -> Response:
     """Remove a job, its files and its key; a running one is cancelled first."""
-    desk = _desk(request)
-    await desk.ask(partial(desk.delete, *_whose(request, job_id)))
-    _note(request, "job_deletion", job_id)
+    desk, whose = _desk(request), _whose(request, job_id)
+
+    def delete() -> None:
+        desk.delete(*whose)
+        _note(request, "job_deletion", job_id)
+
+    await desk.ask(delete)
     return Response(status_code=204)
 
 

@@ -6,7 +6,8 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from service.access.keys import KeyScope
 from service.app import create_app
 from service.audit import files
 from service.audit.files import AuditFiles
+from service.jobs import records
 from service.metrics import Metrics
 from service.settings import Settings
 from tests import keys
@@ -177,6 +179,37 @@ def test_what_is_done_to_people_and_jobs_is_told(audited: Audited) -> None:
     assert (fetched["job"], f'"{fetched["sha256"]}"') == (first, results.headers["etag"])
     assert audited.last("job_deletion")["job"] == first
     assert CANARY not in json.dumps(audited.lines())
+
+
+def test_what_outlasts_its_request_is_told_all_the_same(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def slowly(work: Callable[..., Any]) -> Callable[..., Any]:
+        def waited(*given: Any) -> Any:
+            assert go_on.wait(30)
+            return work(*given)
+
+        return waited
+
+    hasty = settings.model_copy(update={"request_seconds": 0.1})
+    client = Audited(create_app(hasty, clock=lambda: NOW))
+    client.folder = tmp_path / "audit"
+    client.refresh()
+    state = client.app.state.keepwell
+    with client:
+        client._http.headers["authorization"] = keys.header("k1")
+        sent = client.post("/v1/jobs", LIST.encode(), content_type="application/x-ndjson")
+        monkeypatch.setattr(state.eraser, "erase", slowly(state.eraser.erase))
+        monkeypatch.setattr(records, "remove", slowly(records.remove))
+        for path in (f"/v1/customers/{CANARY}", f"/v1/jobs/{sent.json()['job_id']}"):
+            assert client.request("DELETE", path).status_code == 504
+        go_on.set()
+        for threads in (state.clearing, state.jobs.threads):
+            threads.shutdown()
+        assert client.last("erasure")["customer"] == of(CANARY)
+        assert client.last("job_deletion")["job"] == sent.json()["job_id"]
 
 
 def test_what_changes_in_the_service_is_told(
