@@ -1,4 +1,4 @@
-"""Work of the store's that goes on beside the requests for as long as the service runs."""
+"""Work that goes on beside the requests for as long as the service runs."""
 
 import asyncio
 import logging

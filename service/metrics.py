@@ -70,9 +70,11 @@ class ByLabels(dict[str | tuple[str, ...], M]):
 
     def keep_only(self, values: Collection[str | tuple[str, ...]]) -> None:
         """Forget the series of all other labels."""
-        for known in [one for one in self if one not in values]:
-            del self[known]
+        # In a thread, while the event loop counts: so of a copy, and a child is found until it is
+        # gone from the metric, or one that is counted nowhere could take its place.
+        for known in [one for one in list(self) if one not in values]:
             self._metric.remove(*((known,) if isinstance(known, str) else known))
+            del self[known]
 
 
 class Asked(Collector):

@@ -5,7 +5,6 @@ once and keeps to it, so a swap never mixes two models in one answer. A bundle t
 leaves the old one serving.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from churn.registry import CURRENT, Registry
 from churn.scoring import CustomerRow, Scorer
 from churn.signing import TrustedKeys
 from service import logs
+from service.background import always
 from service.metrics import Metrics
 from service.patience import Patience
 from service.policies import PolicyHolder
@@ -189,9 +189,7 @@ class ModelHolder:
 
     async def poll(self, seconds: float) -> None:
         """Refresh at once and then for ever, beside the requests."""
-        while True:
-            await asyncio.to_thread(self.refresh)
-            await asyncio.sleep(seconds)
+        await always(self.refresh, seconds, _log, "models could not be looked at")
 
     def _swap(self, version: str, loaded: Loaded) -> None:
         self.current = loaded.with_policy(self.policies.current)

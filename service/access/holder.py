@@ -1,11 +1,11 @@
 """The keys of a service: those of a file, followed as the policy is."""
 
-import asyncio
 import logging
 from pathlib import Path
 
 from service import logs
 from service.access.keys import read
+from service.background import always
 from service.followed import Followed
 from service.metrics import Metrics
 
@@ -49,10 +49,8 @@ class KeyHolder:
         _log.info("keys loaded", extra={"fields": fields})
 
     async def poll(self, seconds: float) -> None:
-        """Refresh for ever, beside the requests."""
-        while True:
-            await asyncio.sleep(seconds)
-            await asyncio.to_thread(self.refresh)
+        """Refresh at once and then for ever, beside the requests."""
+        await always(self.refresh, seconds, _log, "keys could not be looked at")
 
     def _complain(self, error: str) -> None:
         _log.error(

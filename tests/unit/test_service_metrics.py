@@ -50,3 +50,25 @@ def test_every_metric_is_documented_with_its_labels_and_no_other() -> None:
     documented = {name: tuple(re.findall(r"`(\w+)`", cell.split(":")[0])) for name, cell in rows}
     assert len(documented) == len(rows)
     assert documented == exists()
+
+
+def test_series_can_be_forgotten_while_others_begin() -> None:
+    metrics = Metrics()
+    metrics.probability["old"].observe(0.5)
+    metrics.probability["kept"].observe(0.5)
+
+    class Kept(tuple[str, ...]):
+        """Those to keep; a request is counted under a new label at every look."""
+
+        def __contains__(self, label: object) -> bool:
+            metrics.probability[f"new-{len(metrics.probability)}"].observe(0.5)
+            return label == "kept"
+
+    metrics.probability.keep_only(Kept())
+    told = metrics.exposition()[0].decode()
+    assert 'model_version="old"' not in told
+    for label in ("kept", "new-2", "new-3"):
+        assert f'churn_probability_count{{model_version="{label}"}} 1.0' in told
+    metrics.probability["old"].observe(0.5)
+    told = metrics.exposition()[0].decode()
+    assert 'churn_probability_count{model_version="old"} 1.0' in told
