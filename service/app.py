@@ -172,15 +172,21 @@ def create_app(
     )
     state.drain.tell(jobs.worker.stop)
 
-    def in_force() -> audit_log.Seen:
-        return {
-            "model": None if holder.current is None else holder.current.version,
-            "policy": policies.current.version,
-            "keys": None if keys is None else [key.key_id for key in keys.current.all],
-        }
+    if audit is not None:
+        holder.on_change = audit.changed
+        if keys is not None:
+            keys.on_change = audit.changed
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if audit is not None:
+            audit.act(
+                "start",
+                version=contract.VERSION,
+                model=None if holder.current is None else holder.current.version,
+                policy=policies.current.version,
+                keys=None if keys is None else keys.current.told(),
+            )
         watching = [
             asyncio.create_task(holder.poll(settings.models_poll_seconds)),
             asyncio.create_task(watch.watch(store)),
@@ -193,8 +199,7 @@ def create_app(
         if keys is not None:
             watching.append(asyncio.create_task(keys.poll(settings.models_poll_seconds)))
         if audit is not None:
-            audit.act("start", version=contract.VERSION)
-            watching.append(asyncio.create_task(audit.go_on(in_force)))
+            watching.append(asyncio.create_task(audit.go_on()))
         jobs.start()
         try:
             yield
@@ -209,7 +214,6 @@ def create_app(
             await asyncio.to_thread(clearing.shutdown)
             await asyncio.to_thread(store.close)
             if audit is not None:
-                audit.look(in_force())
                 audit.act("stop")
                 await asyncio.to_thread(audit.close)
             if tracer is not None:

@@ -112,6 +112,9 @@ class ModelHolder:
         The model that serves; replaced whole.
     after_swap : callable
         Called in the polling thread when a model has begun to serve.
+    on_change : callable
+        Told there of another model or policy in force: ``model`` or ``policy``, the version before,
+        None where there was none, and the version now.
     """
 
     def __init__(
@@ -124,6 +127,7 @@ class ModelHolder:
     ) -> None:
         self.current: Loaded | None = None
         self.after_swap: Callable[[], object] = lambda: None
+        self.on_change: Callable[[str, str | None, str], object] = lambda *_: None
         self._registry = Registry(models_dir)
         self._metrics = metrics
         self._load = load
@@ -142,9 +146,7 @@ class ModelHolder:
             self.current = replace(current, shadow=shadow)
 
     def _refresh_model(self) -> None:
-        self.policies.refresh()
-        if self.current is not None:
-            self.current = self.current.with_policy(self.policies.current)
+        self._refresh_policy()
         version: str | None = CURRENT  # as long as the pointer itself cannot be read
         try:
             version = self._registry.current()
@@ -168,6 +170,15 @@ class ModelHolder:
             )
             return
         self._swap(version, loaded)
+
+    def _refresh_policy(self) -> None:
+        before = self.policies.current
+        self.policies.refresh()
+        now = self.policies.current
+        if self.current is not None:
+            self.current = self.current.with_policy(now)
+        if now is not before:
+            self.on_change("policy", before.version, now.version)
 
     def of_version(self, version: str) -> Loaded:
         """Return a published version, promoted or not; loads it unless it serves.
@@ -194,6 +205,7 @@ class ModelHolder:
     def _swap(self, version: str, loaded: Loaded) -> None:
         self.current = loaded.with_policy(self.policies.current)
         before, self._serving = self._serving, version
+        self.on_change("model", before, version)
         self._patience.end()
         metrics = self._metrics
         metrics.model_reloads["ok"].inc()

@@ -1,10 +1,11 @@
 """The keys of a service: those of a file, followed as the policy is."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from service import logs
-from service.access.keys import read
+from service.access.keys import Keys, read
 from service.background import always
 from service.followed import Followed
 from service.metrics import Metrics
@@ -31,21 +32,25 @@ class KeyHolder:
     ----------
     current : Keys
         The keys in force; replaced whole.
+    on_change : callable
+        Told in the polling thread that others came into force: ``keys``, what was in force before
+        and what is now (`Keys.told`), and which ids were `added`, `removed` and `changed`.
     """
 
     def __init__(self, path: Path, metrics: Metrics) -> None:
         self._file = Followed(path, read, metrics.key_reloads, self._complain)
         self.current = self._file.first
+        self.on_change: Callable[..., object] = lambda *_, **__: None
 
     def refresh(self) -> None:
         """Read the file if it has changed. Never raises."""
         keys = self._file.changed()
         if keys is None:
             return
-        before = {key.key_id for key in self.current.all}
-        after = {key.key_id for key in keys.all}
-        self.current = keys
-        fields = {"added": sorted(after - before), "removed": sorted(before - after)}
+        before, self.current = self.current, keys
+        fields = _difference(before, keys)
+        if any(fields.values()):
+            self.on_change("keys", before.told(), keys.told(), **fields)
         _log.info("keys loaded", extra={"fields": fields})
 
     async def poll(self, seconds: float) -> None:
@@ -57,3 +62,13 @@ class KeyHolder:
             "the changed file of keys cannot be used; the keys from before stay in force",
             extra={"fields": {"error": error}},
         )
+
+
+def _difference(before: Keys, now: Keys) -> dict[str, list[str]]:
+    """The ids that came, that went, and whose key is another in anything at all."""
+    old, new = ({key.key_id: key for key in keys.all} for keys in (before, now))
+    return {
+        "added": sorted(new.keys() - old.keys()),
+        "removed": sorted(old.keys() - new.keys()),
+        "changed": sorted(one for one in old.keys() & new.keys() if old[one] != new[one]),
+    }

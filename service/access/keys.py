@@ -91,6 +91,18 @@ class Keys:
         self.all = tuple(keys)
         self._by_id = {key.key_id.encode(): key for key in keys}
 
+    def told(self) -> list[dict[str, object]]:
+        """What may be told of each, in the order of their ids: nothing of its secret."""
+        return [
+            {
+                "id": key.key_id,
+                "client": key.client,
+                "scopes": sorted(key.scopes),
+                "expires": instants.text(key.expires_at),
+            }
+            for key in sorted(self.all, key=lambda key: key.key_id)
+        ]
+
     def judge(self, authorization: bytes | None, now: int) -> Key | Refusal:
         """Tell whose key an `Authorization` header has, or why it has none that counts.
 

@@ -25,10 +25,7 @@ from service.recording import Answer, features_hash
 from service.settings import Settings
 
 SECONDS = 0.5
-"""How long a line may wait for its disk, and how often the service is looked at."""
-
-Seen = Mapping[str, object]
-"""What is in force: versions of the model and the policy, ids of the keys."""
+"""How long a line may wait for its disk."""
 
 
 class Audit:
@@ -48,7 +45,6 @@ class Audit:
         self._files = files
         self._key = key
         self._clock = clock
-        self._seen: Seen = {}
 
     def pseudonym(self, customer_id: str) -> str:
         """What stands for a customer."""
@@ -75,7 +71,12 @@ class Audit:
         )
 
     def scored_columns(
-        self, scope: Scope, customers: Customers, answers: Answers, versions: Seen, at: int
+        self,
+        scope: Scope,
+        customers: Customers,
+        answers: Answers,
+        versions: Mapping[str, str],
+        at: int,
     ) -> None:
         """Tell of customers who were scored by column."""
         who = _who(scope, "score", at)
@@ -118,18 +119,13 @@ class Audit:
         whose = {} if customer_id is None else {"customer": self.pseudonym(customer_id)}
         self._add({**_who(scope, kind, self._clock()), **whose, **told})
 
-    def look(self, seen: Seen) -> None:
-        """Tell of what is in force, if that is not what it was."""
-        for name, now in seen.items():
-            before = self._seen.get(name)
-            if before != now:
-                self.act(f"{name}_change", before=before, now=now)
-        self._seen = dict(seen)
+    def changed(self, kind: str, before: object, now: object, **told: Any) -> None:
+        """Tell that another model, policy or set of keys came into force, from any thread."""
+        self.act(f"{kind}_change", before=before, now=now, **told)
 
-    async def go_on(self, seen: Callable[[], Seen]) -> None:
-        """Look and write for ever, beside the requests."""
+    async def go_on(self) -> None:
+        """Write for ever, beside the requests."""
         while True:
-            self.look(seen())
             await asyncio.to_thread(self._files.flush)
             await asyncio.sleep(SECONDS)
 

@@ -1,5 +1,6 @@
 """The audit log: a line for each customer who is scored, and for what is done to the service."""
 
+import asyncio
 import hmac
 import io
 import json
@@ -8,6 +9,7 @@ import re
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ import pyarrow as pa
 import pytest
 
 from churn.errors import ConfigError
+from churn.policy.default import DEFAULT
+from churn.registry import Registry
 from cli.main import run
+from service import instants
 from service.access.keys import KeyScope
 from service.app import create_app
 from service.audit import files
@@ -26,6 +31,7 @@ from service.settings import Settings
 from tests import keys
 from tests.contract.client import NOW, AppClient, build, customer, keep, purchases
 from tests.contract.planted_jobs import LIST
+from tests.contract.test_reload import SECOND, add_version
 
 DAY = 86_400_000_000
 KEY = bytes(range(32))
@@ -212,21 +218,84 @@ def test_what_outlasts_its_request_is_told_all_the_same(
         assert client.last("job_deletion")["job"] == sent.json()["job_id"]
 
 
-def test_what_changes_in_the_service_is_told(
-    audited: Audited, settings: Settings, models_dir: Path
+def test_what_changes_in_the_service_is_told_each_time(
+    settings: Settings, tmp_path: Path, models_dir: Path
 ) -> None:
-    audit = audited.app.state.keepwell.audit
-    audit.look({"model": "1", "policy": "p", "keys": ["k1"]})
-    audit.look({"model": "2", "policy": "p", "keys": ["k1"]})
-    audit.look({"model": "2", "policy": "p", "keys": ["k1", "k2"]})
-    changes = [(line["kind"], line["before"], line["now"]) for line in audited.lines()]
+    policy = tmp_path / "policy.toml"
+    policy.write_text(DEFAULT)
+    client = Audited(
+        create_app(settings.model_copy(update={"policy_file": policy}), clock=lambda: NOW)
+    )
+    client.folder = tmp_path / "audit"
+    first, policies = Registry(models_dir).current(), client.app.state.keepwell.models.policies
+    before = policies.current.version
+    with client:
+        client.refresh()
+        add_version(models_dir, SECOND)
+        for promoted in (SECOND, first):  # there and back before anything is written
+            Registry(models_dir).promote(promoted)
+            client.refresh()
+        policy.write_text(DEFAULT.replace("holdout_share = 0.10", "holdout_share = 0.20"))
+        client.refresh()
+        lines = client.lines()
+    changes = [(line["kind"], line["before"], line["now"]) for line in lines]
     assert changes == [
-        ("model_change", None, "1"),
-        ("policy_change", None, "p"),
-        ("keys_change", None, ["k1"]),
-        ("model_change", "1", "2"),
-        ("keys_change", ["k1"], ["k1", "k2"]),
+        ("model_change", None, first),
+        ("model_change", first, SECOND),
+        ("model_change", SECOND, first),
+        ("policy_change", before, policies.current.version),
     ]
+    assert before != policies.current.version
+
+
+def test_a_change_of_a_key_is_told_whatever_it_is_and_never_a_hash(audited: Audited) -> None:
+    path = audited.app.state.keepwell.settings.keys_file
+    first = keys.key("k1", set(KeyScope), client="crm")
+    narrow = keys.key("k1", {KeyScope.SCORE}, client="crm")
+    other = replace(narrow, digest=keys.key("k2", set()).digest)
+    later = replace(other, expires_at=other.expires_at + DAY)
+    second = keys.key("k2", {KeyScope.METRICS}, client="ops")
+    states = [[first], [narrow], [other], [later], [later, second], [second]]
+    for some in states[1:]:
+        keys.write(path, *some)
+        audited.refresh()
+    keys.write(path, second)  # the same again
+    audited.refresh()
+    lines = [line for line in audited.lines() if line["kind"] == "keys_change"]
+    shown = [[{"id": one.key_id, "client": one.client, "scopes": sorted(one.scopes),
+               "expires": instants.text(one.expires_at)} for one in some]
+             for some in states]  # fmt: skip
+    assert [line["before"] for line in lines] == shown[:-1]
+    assert [line["now"] for line in lines] == shown[1:]
+    assert [(line["added"], line["removed"], line["changed"]) for line in lines] == [
+        ([], [], ["k1"]),
+        ([], [], ["k1"]),
+        ([], [], ["k1"]),
+        (["k2"], [], []),
+        ([], ["k1"], []),
+    ]
+    told = json.dumps(lines)
+    assert not any(one.digest.hex() in told for some in states for one in some)
+
+
+def test_the_start_tells_what_is_in_force(settings: Settings, tmp_path: Path) -> None:
+    client = Audited(create_app(settings, clock=lambda: NOW))
+    client.folder = tmp_path / "audit"
+
+    async def until_loaded() -> None:
+        async with client.app.router.lifespan_context(client.app):
+            while client.app.state.keepwell.models.current is None:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(until_loaded(), 60))
+    state = client.app.state.keepwell
+    (path,) = client.folder.iterdir()
+    start, loaded, stop = map(json.loads, path.read_text().splitlines())
+    assert (start["kind"], start["model"]) == ("start", None)
+    assert start["policy"] == state.models.policies.current.version
+    assert [one["id"] for one in start["keys"]] == ["k1"]
+    assert (loaded["kind"], loaded["now"]) == ("model_change", state.models.current.version)
+    assert stop["kind"] == "stop"
 
 
 def test_erasing_by_command_is_told_too(

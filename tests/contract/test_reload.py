@@ -193,19 +193,19 @@ def test_no_fault_ends_the_polling(models_dir: Path, caplog: pytest.LogCaptureFi
     first = Registry(models_dir).current()
     app = build(Settings(models_dir=models_dir, models_poll_seconds=0.01)).app
     add_version(models_dir, SECOND)
-    models = app.state.keepwell.models
+    holder = app.state.keepwell.models
 
     def broken() -> None:
         raise RuntimeError("dictionary changed size during iteration")
 
     async def until_swapped_twice() -> None:
         async with app.router.lifespan_context(app):
-            models.after_swap = broken
+            holder.after_swap = broken
             Registry(models_dir).promote(SECOND)
             while "could not be looked at" not in caplog.text:
                 await asyncio.sleep(0.01)
             Registry(models_dir).rollback()
-            while models.current.version != first:
+            while holder.current.version != first:
                 await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(until_swapped_twice(), 60))
