@@ -69,6 +69,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._is_refused = False
         self._mine: RequestResponseCycle | None = None
+        self._before: RequestResponseCycle | None = None
         self._beside = 0
         self._body_bytes = 0
         # Of what is not sent yet:
@@ -130,6 +131,7 @@ class Connection(HttpToolsProtocol):
                 self._in_head = False
                 self._shed(why)
                 return
+        self._before = self.cycle
         super().on_headers_complete()
         self._in_head = False
         self._mine = self.cycle
@@ -202,6 +204,10 @@ class Connection(HttpToolsProtocol):
         """Whether nobody waits for an answer of ours on it."""
         return not self.transport.is_closing() and (self._is_open or not self._is_answering())
 
+    def idle_since(self) -> float:
+        """Since when it is idle, or would be had a body come at the slowest rate that may be."""
+        return self.since + self._body_bytes / SLOWEST if self._is_open else self.since
+
     def give_up(self) -> None:
         """End it for others' sake."""
         self._end("crowded")
@@ -256,17 +262,21 @@ class Connection(HttpToolsProtocol):
         reason, problem = refusal
         self._is_over = True
         self._count(reason)
-        mine = self._mine
+        mine = self._mine if self._is_open else None
+        before = self._before
+        if before is not None and self.pipeline and self.pipeline[0][0] is mine:
+            self.pipeline.popleft()  # its turn has not come, and does not come any more
+            self.cycle, mine = before, None
         if mine is None and self._is_answering():
             self.cycle.keep_alive = False  # an earlier request is answered first
             return
-        if self.pipeline or (mine is not None and mine.response_started):
+        if mine is not None and mine.response_started:
             self.transport.close()
             return
         if mine is not None:
             mine.disconnected = True
             mine.message_event.set()
-        identity = identity_of(self.headers or ())
+        identity = identity_of(self.headers or ()) if mine is None else _identity(mine.scope)
         body = orjson.dumps(problem.document(instance=UNMATCHED, request_id=identity))
         self._write(problem.kind.status, lines(body, identity), body, True)
 
@@ -287,6 +297,15 @@ class Connection(HttpToolsProtocol):
 
     def _count(self, reason: str) -> None:
         self.traffic.metrics.connections_refused[reason].inc()
+
+
+def _identity(scope: Any) -> str:
+    """The id of a request that was taken on; if it is not begun yet, the one that it will have."""
+    known: str | None = scope["state"].get("request_id")
+    if known is None:
+        known = identity_of(scope["headers"])
+        scope["headers"].insert(0, (b"x-request-id", known.encode()))
+    return known
 
 
 _MALFORMED = (

@@ -30,14 +30,14 @@ _ID = "REQUEST-ID"
 class Looked(Protocol):
     """A connection, as those see it who look after all of them."""
 
-    since: float
-    """When the state began that it is in."""
-
     def look(self, now: float) -> None:
         """End it if it takes too long."""
 
     def is_spare(self) -> bool:
         """Whether nobody waits for an answer of ours on it."""
+
+    def idle_since(self) -> float:
+        """Since when it is idle, or would be had a body come at the slowest rate that may be."""
 
     def give_up(self) -> None:
         """End it for others' sake."""
@@ -124,9 +124,9 @@ class Traffic:
             connection.look(now)
 
     def make_room(self, connections: Collection[Looked], new: Looked) -> None:
-        """End those connections that have been idle, or at sending, for longest: a twentieth."""
+        """End those connections that are idle, or behind with sending, for longest: a twentieth."""
         spare = [one for one in connections if one is not new and one.is_spare()]
-        for one in heapq.nsmallest(1 + len(spare) // 20, spare, key=lambda one: one.since):
+        for one in heapq.nsmallest(1 + len(spare) // 20, spare, key=lambda one: one.idle_since()):
             one.give_up()
 
 

@@ -242,6 +242,24 @@ def test_requests_sent_at_once_are_answered_in_their_order_and_garbage_after_the
     assert got[2].headers["connection"] == "close"
 
 
+def test_what_is_wrong_behind_others_costs_them_no_answer(server: Server) -> None:
+    got = told(server, SCORE + LIVE + CHUNKED + b"zz\r\n")
+    assert [answer.status for answer in got] == [200, 200]
+    assert "churn_probability" in json.loads(got[0].body)
+    assert [answer.headers.get("connection") for answer in got] == [None, "close"]
+
+
+@pytest.mark.parametrize("sent", [b"X-Request-Id: r-77\r\n", b""], ids=["the client's", "ours"])
+def test_a_body_is_refused_under_the_id_of_its_request(server: Server, sent: bytes) -> None:
+    (answer,) = told(server, HEAD + sent + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
+    identity = answer.headers["x-request-id"]
+    assert json.loads(answer.body)["request_id"] == identity
+    assert identity == "r-77" or not sent
+    for _ in waiting():  # the request is logged as it ends
+        if [line for line in server.lines if line.get("request_id") == identity]:
+            break
+
+
 def test_no_more_than_some_requests_at_once(server: Server) -> None:
     got = told(server, LIVE * 1_000)
     assert {answer.status for answer in got} == {200}
@@ -268,6 +286,20 @@ def test_slow_ones_beyond_the_number_of_connections_make_room_for_others(server:
     for _ in waiting():
         if server.score().status_code == 200:
             break
+
+
+def test_a_body_that_comes_in_time_makes_no_room_for_the_idle(server: Server) -> None:
+    head = HEAD.replace(b"/score", b"/v1/score/batch")
+    body = b"[" + b" " * (4 << 20) + BODY + b"]"
+    with contextlib.ExitStack() as stack:
+        upload = stack.enter_context(connected(server))
+        upload.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body[:-1])
+        before = refused(server, "crowded")
+        for _ in range(40):
+            stack.enter_context(connected(server))
+        assert refused(server, "crowded") > before
+        upload.sendall(body[-1:])
+        assert next_answer(upload).status == 200
 
 
 def test_what_is_too_much_may_come_later_and_probes_are_answered(

@@ -101,6 +101,9 @@ class Fake:
     def is_spare(self) -> bool:
         return self.spare
 
+    def idle_since(self) -> float:
+        return self.since
+
     def give_up(self) -> None:
         self.is_gone = True
 
