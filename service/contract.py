@@ -14,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 from service import body, problems
 from service.access.keys import KeyScope
 from service.access.table import needed
+from service.probes import PROBES
 from service.responses import Erasure, KeptEvent, Problem, RefusedEvent, RowProblem, Score
 from service.schemas import (
     BatchRequest,
@@ -300,7 +301,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     document["components"]["securitySchemes"] = {SCHEME: _KEY}
     for path, item in document["paths"].items():
         for method, operation in item.items():
-            if not path.startswith(_PROBES):
+            if path not in PROBES:
                 statuses = (429,) if operation["operationId"] in _UNTIMED else (429, 504)
                 for status, answer in problems_of(*statuses).items():
                     operation["responses"][str(status)] = answer
@@ -310,7 +311,6 @@ def _document(app: FastAPI) -> dict[str, Any]:
     return document
 
 
-_PROBES = ("/health/", "/metrics")
 _UNTIMED = frozenset({"submit_job", "job_results", "job_results_head"})
 """What carries whole files, however long that takes."""
 

@@ -17,10 +17,9 @@ from starlette.types import Scope
 
 from service import logs
 from service.metrics import METHODS
+from service.probes import PROBES
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-NOT_TRACED = frozenset({"/health/live", "/health/ready", "/metrics"})
-"""What asks every few seconds and tells nothing."""
 STOP_SECONDS = 5.0
 """How long the last spans may take to be sent when the service stops."""
 
@@ -72,7 +71,7 @@ class Tracing:
         scope : dict
             Of the request.
         """
-        if scope["path"] in NOT_TRACED:
+        if scope["path"] in PROBES:
             return None
         carried = {}
         for name, value in scope["headers"]:

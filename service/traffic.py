@@ -13,6 +13,7 @@ import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.metrics import METHODS, UNMATCHED, Metrics
+from service.probes import PROBES
 from service.problems import MEDIA_TYPE, RETRY_SECONDS, overloaded
 from service.settings import Settings
 
@@ -23,7 +24,7 @@ UNDER_LOAD = 64
 """The 64th part of those who may wait in a burst may wait while it is too much: whoever is taken on
 then waits for all the refusals of that turn of the loop as well."""
 
-_PROBES = (b"/health/", b"/metrics")
+_PROBES = frozenset(path.encode() for path in PROBES)
 _ID = "REQUEST-ID"
 
 
@@ -92,7 +93,7 @@ class Traffic:
         is_too_much = self.waiting >= self._allowed
         if not is_too_much and connections <= self.settings.max_connections:
             return None
-        if url.startswith(_PROBES):
+        if url.partition(b"?")[0] in _PROBES:
             return None
         if not is_too_much:
             return "connections"

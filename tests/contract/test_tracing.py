@@ -15,6 +15,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from service import logs, tracing
+from service.probes import PROBES
 from service.settings import Settings
 from tests.contract.client import AppClient, build, customer, purchases
 from tests.contract.test_privacy import exploding
@@ -160,7 +161,7 @@ def test_a_fault_of_ours_is_an_error_and_the_callers_is_none(
 
 
 def test_probes_and_scrapes_are_not_traced(client: AppClient, collector: Collector) -> None:
-    for path in sorted(tracing.NOT_TRACED):
+    for path in sorted(PROBES):
         assert client.get(path).status_code == 200
     assert sent(client, collector) == []
 

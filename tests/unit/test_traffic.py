@@ -64,6 +64,14 @@ def test_probes_and_scrapes_are_always_taken(url: bytes) -> None:
     assert one.refusal(url, 1_000) is None
 
 
+@pytest.mark.parametrize("url", [b"/health/mine", b"/metrics-mine", b"/metrics/x", b"/v1/model"])
+def test_what_only_looks_like_a_probe_is_taken_as_anything_else(url: bytes) -> None:
+    one = traffic(max_waiting=1, max_connections=10)
+    assert one.refusal(url, 1_000) == "connections"
+    one.waiting = 1_000
+    assert one.refusal(url, 1_000) == "waiting"
+
+
 def test_beyond_the_connections_that_may_be_nothing_else_is_taken() -> None:
     one = traffic(max_connections=10)
     assert one.refusal(SCORE, 10) is None
