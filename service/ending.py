@@ -6,6 +6,7 @@ ready. It goes on answering meanwhile, and tells each client to come back on ano
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import socket
@@ -19,13 +20,10 @@ import uvicorn
 
 from service import logs
 from service.drain import Drain
-from service.settings import Settings
+from service.settings import CLOSING_SECONDS, Settings
 from service.traffic import SWEEP_SECONDS, Traffic
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-CLOSING_SECONDS = 5
-"""Of the time to the end at the latest, what is kept for closing the store and the threads."""
 
 _log = logging.getLogger(f"{logs.ROOT}.server")
 
@@ -54,7 +52,8 @@ class Server(uvicorn.Server):
         self._grace = settings.drain_seconds
         self._latest = settings.shutdown_seconds
         self._stop_at: float | None = None
-        config.timeout_graceful_shutdown = max(1, self._latest - int(self._grace) - CLOSING_SECONDS)
+        closes_at = self._latest - CLOSING_SECONDS
+        config.timeout_graceful_shutdown = closes_at - math.ceil(self._grace)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end; at a second signal, end now."""

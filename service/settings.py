@@ -8,9 +8,9 @@ import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, SecretBytes, ValidationError
+from pydantic import BeforeValidator, Field, SecretBytes, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from churn.errors import ConfigError
@@ -19,6 +19,8 @@ from churn.events import FEED_KINDS, Feed
 PREFIX = "KEEPWELL_"
 KEY_BYTES = 32
 """Least length of a key."""
+CLOSING_SECONDS = 5
+"""Of the time to the end at the latest, what is kept for closing the store and the threads."""
 
 
 def _key(given: Any) -> Any:
@@ -76,7 +78,10 @@ class Settings(BaseSettings):
         description="policy.toml: what may be done about customers; a change is taken up.",
     )
     models_poll_seconds: float = Field(
-        default=2.0, gt=0, le=3600, description="How often both are looked at."
+        default=2.0,
+        gt=0,
+        le=3600,
+        description="How often the models, the policy and the keys are looked at.",
     )
     store_url: str = Field(
         default="sqlite:///keepwell.db",
@@ -249,6 +254,17 @@ class Settings(BaseSettings):
     )
     access_log: bool = Field(default=True, description="One log line per request.")
 
+    @model_validator(mode="after")
+    def _ends_in_time(self) -> Self:
+        least = self.drain_seconds + 1 + CLOSING_SECONDS
+        if self.shutdown_seconds < least:
+            raise ValueError(
+                f"{PREFIX}SHUTDOWN_SECONDS ({self.shutdown_seconds}) must be {least:g} or more: "
+                f"{PREFIX}DRAIN_SECONDS ({self.drain_seconds:g}), a second for the last answers, "
+                f"and {CLOSING_SECONDS} to close the store"
+            )
+        return self
+
     @property
     def tombstone_key(self) -> bytes | None:
         """The erasure key itself."""
@@ -266,14 +282,17 @@ def load(**overrides: Any) -> Settings:
     Raises
     ------
     ConfigError
-        A setting is not of its type or out of its range; the message names the variable.
+        A setting is not of its type or out of its range, or two do not go together; the message
+        names the variables.
     """
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = str(first["loc"][0]) if first["loc"] else "setting"
-        raise ConfigError(f"{PREFIX}{name.upper()}: {first['msg']}") from None
+        told = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:  # of several settings together, which it names
+            raise ConfigError(told) from None
+        raise ConfigError(f"{PREFIX}{str(first['loc'][0]).upper()}: {told}") from None
 
 
 def unknown_variables(environ: Mapping[str, str] = os.environ) -> list[str]:

@@ -50,7 +50,7 @@ def test_what_is_not_finished_is_told_and_what_hangs_ends_too(
     published: Path, tmp_path: Path
 ) -> None:
     hanging = "import threading, time; threading.Thread(target=time.sleep, args=(99,)).start(); "
-    short = {"KEEPWELL_SHUTDOWN_SECONDS": "3"}
+    short = {"KEEPWELL_SHUTDOWN_SECONDS": "6"}
     with serving(published, tmp_path / "log", hanging + SERVE, **short) as server:
         server.until_ready()
         with connected(server) as connection:

@@ -1,3 +1,4 @@
+import math
 import re
 from pathlib import Path
 
@@ -34,6 +35,22 @@ def test_a_wrong_setting_is_one_line_that_names_the_variable(
     with pytest.raises(ConfigError, match=PREFIX + name) as caught:
         load()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("drain", "shutdown", "least"), [("5", "10", 11), ("30", "28", 36), ("0.5", "6", 6.5)]
+)
+def test_a_grace_that_leaves_no_time_to_end_is_refused(
+    monkeypatch: pytest.MonkeyPatch, drain: str, shutdown: str, least: float
+) -> None:
+    monkeypatch.setenv("KEEPWELL_DRAIN_SECONDS", drain)
+    monkeypatch.setenv("KEEPWELL_SHUTDOWN_SECONDS", shutdown)
+    told = rf"^KEEPWELL_SHUTDOWN_SECONDS \({shutdown}\) must be {least:g} .*KEEPWELL_DRAIN_SECONDS"
+    with pytest.raises(ConfigError, match=told) as caught:
+        load()
+    assert "\n" not in str(caught.value)
+    monkeypatch.setenv("KEEPWELL_SHUTDOWN_SECONDS", str(math.ceil(least)))
+    assert load().drain_seconds == float(drain)
 
 
 def test_a_misspelt_variable_names_the_nearest() -> None:
