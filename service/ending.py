@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -24,6 +24,9 @@ from service.settings import CLOSING_SECONDS, Settings
 from service.traffic import SWEEP_SECONDS, Traffic
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+LAST_WORDS_SECONDS = 1
+"""How long a process that is to end now may take for what would be lost with it."""
 
 _log = logging.getLogger(f"{logs.ROOT}.server")
 
@@ -41,14 +44,22 @@ class Server(uvicorn.Server):
         Say how long the steps are.
     drain : Drain
         Told that the end has begun.
+    last_words : callable, optional
+        Called before a second signal ends the process; it may take `LAST_WORDS_SECONDS`.
     """
 
     def __init__(
-        self, config: uvicorn.Config, traffic: Traffic, settings: Settings, drain: Drain
+        self,
+        config: uvicorn.Config,
+        traffic: Traffic,
+        settings: Settings,
+        drain: Drain,
+        last_words: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__(config)
         self._traffic = traffic
         self._drain = drain
+        self._last_words = last_words
         self._grace = settings.drain_seconds
         self._latest = settings.shutdown_seconds
         self._stop_at: float | None = None
@@ -58,7 +69,12 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end; at a second signal, end now."""
         if self._stop_at is not None:
-            os._exit(128 + sig)  # whatever is acknowledged is on disk
+            # What is acknowledged is in the store; should the disk hang, the system ends it all.
+            signal.alarm(LAST_WORDS_SECONDS)
+            try:
+                self._last_words()
+            finally:
+                os._exit(128 + sig)
         is_typed = sig == signal.SIGINT
         self._traffic.linger_seconds = 0.0 if is_typed else self._traffic.linger_seconds
         self._stop_at = time.monotonic() + (0.0 if is_typed else self._grace)

@@ -73,7 +73,8 @@ def run(settings: Settings) -> None:
         server_header=False,
         log_config=None,
     )
-    server = Server(config, traffic, settings, state.drain)
+    last_words = [] if state.audit is None else [state.audit.flush]
+    server = Server(config, traffic, settings, state.drain, *last_words)
     _allow_files(settings.max_connections + SPARE_FILES)
     with _listen(settings, family, address) as listener, _signals_end(server):
         host, port = listener.getsockname()[:2]

@@ -126,8 +126,12 @@ class Audit:
     async def go_on(self) -> None:
         """Write for ever, beside the requests."""
         while True:
-            await asyncio.to_thread(self._files.flush)
+            await asyncio.to_thread(self.flush)
             await asyncio.sleep(SECONDS)
+
+    def flush(self) -> None:
+        """Write what waits. Never raises."""
+        self._files.flush()
 
     def close(self) -> None:
         """Write what waits, and end."""

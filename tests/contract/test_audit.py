@@ -44,8 +44,7 @@ class Audited(AppClient):
     folder: Path
 
     def lines(self) -> list[dict[str, Any]]:
-        audit = self.app.state.keepwell.audit
-        audit._files.flush()
+        self.app.state.keepwell.audit.flush()
         (path,) = self.folder.glob("audit-*.jsonl")
         return [json.loads(line) for line in path.read_text().splitlines()]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.drain import end_once, served
-from tests.end_to_end.test_limits import HEAD, answers, connected, next_answer, until_closed
+from tests.end_to_end.test_limits import HEAD, SCORE, answers, connected, next_answer, until_closed
 from tests.end_to_end.test_real_server import PATIENCE, SERVE, Server, serving, waiting
 
 HALF = HEAD + b"Content-Length: 100\r\n\r\n{"
@@ -68,16 +68,26 @@ def test_ctrl_c_leaves_the_grace_out_and_another_ends_at_once(
     published: Path, tmp_path: Path
 ) -> None:
     grace = {"KEEPWELL_DRAIN_SECONDS": "60", "KEEPWELL_SHUTDOWN_SECONDS": "100"}
-    with serving(published, tmp_path / "log", **grace, KEEPWELL_RECEIVE_SECONDS="90") as server:
+    audit = {
+        "KEEPWELL_AUDIT_FILE": str(tmp_path / "audit" / "audit.jsonl"),
+        "KEEPWELL_AUDIT_KEY": "ab" * 32,
+        "KEEPWELL_RECEIVE_SECONDS": "90",
+    }
+    with serving(published, tmp_path / "log", **grace, **audit) as server:
         server.until_ready()
-        with connected(server) as connection:
+        with connected(server) as connection, connected(server) as other:
             connection.sendall(HALF)
-            until_open(server)
+            other.sendall(SCORE[:-1])
+            until_open(server, 2)
             server.process.send_signal(signal.SIGINT)
             assert until_refused(server) < 30
             assert server.process.poll() is None  # a request is open
+            other.sendall(SCORE[-1:])
+            assert next_answer(other).status == 200
             server.process.send_signal(signal.SIGINT)
             assert server.process.wait(PATIENCE) == 128 + signal.SIGINT
+    (lines,) = (tmp_path / "audit").iterdir()
+    assert json.loads(lines.read_text().splitlines()[-1])["kind"] == "score"
 
 
 def test_in_the_grace_everything_is_answered_and_who_is_idle_may_ask_once_more_after_it(
