@@ -19,7 +19,7 @@ from service import instants, logs
 from service.metrics import Metrics
 
 MOST_WAITING = 100_000
-"""Lines that may wait, some 50 MB."""
+"""Lines that may wait, some 50 MB, beside those that are being written."""
 
 _ONLY_OWNER = 0o600
 _logger = logging.getLogger(f"{logs.ROOT}.audit")
@@ -54,8 +54,9 @@ class AuditFiles:
         self._metrics = metrics
         self._clock = clock
         self._waiting: deque[bytes] = deque()
-        self._held = b""
-        self._n_held = 0
+        self._block = b""
+        self._written = 0
+        self._is_torn = False
         self._handle = -1
         self._lock = threading.Lock()
         metrics.audit_lines["lost"].inc(0)
@@ -79,7 +80,7 @@ class AuditFiles:
         with self._lock:
             try:
                 self._open_day()
-                while self._held or self._waiting:
+                while self._block or self._waiting:
                     self._write()
             except OSError as error:
                 self._metrics.audit_write_failures.inc()
@@ -92,19 +93,24 @@ class AuditFiles:
         """Write what waits, and end; what cannot be written now is lost."""
         self.flush()
         with self._lock:
-            lost = len(self._waiting) + (self._n_held if self._held else 0)
+            lost = len(self._waiting) + self._block.count(b"\n", self._written)
             if lost:
                 _logger.error("%d lines of the audit log are lost", lost)
             os.close(self._handle)
+            self._handle = -1
 
     def _write(self) -> None:
-        if not self._held:
-            n = len(self._waiting)
-            self._held = b"".join([self._waiting.popleft() for _ in range(n)])
-            self._n_held = n
-        while self._held:
-            self._held = self._held[os.write(self._handle, self._held) :]
-        self._metrics.audit_lines["written"].inc(self._n_held)
+        """Write a block of lines, or what is left of it."""
+        if not self._block:
+            self._block = b"".join([self._waiting.popleft() for _ in range(len(self._waiting))])
+        if self._is_torn:
+            os.write(self._handle, b"\n")
+            self._is_torn = False
+        block = memoryview(self._block)
+        while self._written < len(block):
+            self._written += os.write(self._handle, block[self._written :])
+        self._metrics.audit_lines["written"].inc(self._block.count(b"\n"))
+        self._block, self._written = b"", 0
 
     def _open_day(self) -> None:
         """Go on in today's file, anew where somebody took it away; remove those too old."""
@@ -116,9 +122,11 @@ class AuditFiles:
         if self._handle >= 0:
             os.close(self._handle)
         self._handle = handle
+        # A line of which the file before has a part is told whole by this one.
+        self._written = self._block.rfind(b"\n", 0, self._written) + 1
         size = os.fstat(handle).st_size
-        if size and os.pread(handle, 1, size - 1) != b"\n":
-            self._held = b"\n" + self._held  # after the line that a full disk or a kill cut short
+        # After a line that a full disk or a kill cut short, ours begins on another.
+        self._is_torn = bool(size) and os.pread(handle, 1, size - 1) != b"\n"
         self._remove_before(_date(day - self._keep_days))
 
     def _remove_before(self, first: str) -> None:

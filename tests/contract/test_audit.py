@@ -1,6 +1,7 @@
 """The audit log: a line for each customer who is scored, and for what is done to the service."""
 
 import asyncio
+import errno
 import hmac
 import io
 import json
@@ -414,6 +415,58 @@ def test_a_line_that_was_cut_short_spoils_no_other(
     log.add(b"1\n")
     log.close()
     assert path.read_bytes() == b'{"kind":"sc\n1\n'
+
+
+@pytest.mark.parametrize("change", ["midnight", "taken away"])
+def test_a_line_of_which_a_file_took_half_is_whole_in_the_next(
+    tmp_path: Path,
+    clock: Clock,
+    metrics: Metrics,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+) -> None:
+    path, taken = tmp_path / "audit-2026-11-21.jsonl", tmp_path / "taken"
+    log = AuditFiles(tmp_path / "audit.jsonl", 2, metrics, clock)
+    room, write = [7], os.write
+
+    def nearly_full(handle: int, content: Any) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "full")
+        done = write(handle, content[: room[0]])
+        room[0] -= done
+        return done
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", nearly_full)
+        for line in (b"000\n", b"111\n", b"222\n"):
+            log.add(line)
+        log.flush()
+    if change == "midnight":
+        clock.now += DAY
+        before, after = path, tmp_path / "audit-2026-11-22.jsonl"
+    else:
+        before, after = path.rename(taken), path
+    log.close()
+    assert before.read_bytes() == b"000\n111"
+    assert after.read_bytes() == b"111\n222\n"
+    assert value(metrics, "audit_lines", outcome="written") == 3
+
+
+def test_lines_are_counted_once_whatever_they_come_after(
+    tmp_path: Path, clock: Clock, metrics: Metrics
+) -> None:
+    log = AuditFiles(tmp_path / "audit.jsonl", 2, metrics, clock)
+    for line in (b"0\n", b"1\n"):
+        log.add(line)
+    log.flush()
+    torn = tmp_path / "audit-2026-11-22.jsonl"
+    torn.write_bytes(b"cut")
+    clock.now += DAY
+    log.flush()
+    log.add(b"2\n")
+    log.close()
+    assert torn.read_bytes() == b"cut\n2\n"
+    assert value(metrics, "audit_lines", outcome="written") == 3
 
 
 def test_two_processes_may_share_a_file_and_somebody_may_take_it_away(
