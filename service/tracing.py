@@ -143,3 +143,10 @@ def configured(environ: Mapping[str, str]) -> Tracing | None:
             endpoint,
         )
         return None
+    except Exception as error:
+        _log.warning(
+            "no traces are sent: OpenTelemetry refuses what an OTEL_* variable says: %s: %s",
+            type(error).__name__,
+            error,
+        )
+        return None

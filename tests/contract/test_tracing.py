@@ -231,3 +231,26 @@ def test_what_cannot_be_traced_is_said_and_the_service_goes_on(
     assert tracing.configured(environ) is None
     assert "http/protobuf" in caplog.messages[0]
     assert "keepwell[otel]" in caplog.messages[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "told"),
+    [
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4096", "max_export_batch_size"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "max_queue_size"),
+    ],
+)
+def test_a_variable_that_is_wrong_keeps_no_service_from_starting(
+    published: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    wrong: str,
+    told: str,
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv(name, wrong)
+    with build(Settings(models_dir=published)) as client:
+        assert client.post("/score", customer()).status_code == 200
+    (message,) = [one for one in caplog.messages if one.startswith("no traces are sent")]
+    assert told in message
