@@ -108,7 +108,9 @@ class Book:
             return plan
         others = [self._others.get(at) for at in range(len(self.keys))]
         services = [code for code, action in policy.actions.items() if action.service]
-        return settled(plan, others, services)
+        plan = settled(plan, others, services)
+        # What others gave meanwhile may be beyond the limits of this plan, and so beyond its bound.
+        return plan._replace(upper_bound=max(plan.upper_bound, plan.value))
 
 
 def make_around(

@@ -155,13 +155,14 @@ def test_without_record_nothing_is_decided_nor_named(client: AppClient) -> None:
 
 def test_who_decides_first_is_followed(client: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     store = client.app.state.keepwell.store
-    plant(store, decided(customer_id="c-0", day=TODAY, action="gone_since", cost=7.0))
+    plant(store, decided(customer_id="c-0", day=TODAY, action="gone_since", cost=7.0, expected_value=1e6))
     monkeypatch.setattr(Decisions, "standing", lambda self, keys: {})  # it came just after
     answer = planned(client, silent())
     (mine,) = [one for one in answer["assignments"] if one["customer_id"] == "c-0"]
     assert (mine["action"], mine["channel"], mine["cost"]) == ("gone_since", "message", 7.0)
     assert mine["decision_id"] == decided().decision_id
     assert answer["cost"] == pytest.approx(sum(one["cost"] for one in answer["assignments"]))
+    assert answer["upper_bound"] == answer["expected_value"] > 1e6
 
 
 def test_of_who_was_erased_meanwhile_nothing_is_recorded(client: AppClient) -> None:
