@@ -123,6 +123,7 @@ class Planning:
         self._prepared = Prepared(0, [], {}, {})
         self._options: Options | None = None
         self._noted: Noted | None = None
+        self._as_of: list[int] = []
         self._made: Plan | None = None
 
     def take(self, raw: bytes) -> list[str]:
@@ -189,6 +190,7 @@ class Planning:
             for who, as_of in zip(block.customer_id, block.as_of.tolist(), strict=True)
         ]
         self.book = Book([keys[at] for at in order.tolist()])
+        self._as_of = np.concatenate([block.as_of for block in blocks])[order].tolist()
 
     def decided(self) -> list[Decided]:
         """Make the plan; tell what it decided, if that is to be recorded."""
@@ -244,8 +246,22 @@ class Planning:
             "request_id": self._request_id,
         }
         if self._state.audit is not None:
-            self._state.audit.planned(self._scope, document, self._now)
+            self._state.audit.planned(self._scope, document, self._made_on(), self._now)
         return orjson.dumps(document)
+
+    def _made_on(self) -> dict[str, dict[str, str]]:
+        """As of when and by which versions was decided about each customer, by this plan or not."""
+        found = {}
+        for at, (who, _) in enumerate(self.book.keys):
+            stands = self.book.stands(at)
+            found[who] = {
+                "as_of": instants.text(self._as_of[at] if stands is None else stands.as_of),
+                "model_version": stands.model_version if stands else self.loaded.version,
+                "policy_version": (
+                    stands.policy_version if stands else self.loaded.scorer.policy.version
+                ),
+            }
+        return found
 
     def _ready(self, found: Mapping[str, History], marks: Marks | None) -> Prepared:
         asked = Job(

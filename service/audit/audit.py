@@ -98,10 +98,18 @@ class Audit:
                 }
             )
 
-    def planned(self, scope: Scope, plan: Mapping[str, Any], at: int) -> None:
-        """Tell of the customers of a plan, as it is answered, who get something or would."""
+    def planned(
+        self,
+        scope: Scope,
+        plan: Mapping[str, Any],
+        made_on: Mapping[str, Mapping[str, str]],
+        at: int,
+    ) -> None:
+        """Tell of the customers of a plan, as it is answered, who get something or would.
+
+        `made_on` has of each, by id, as of when and by which versions that was decided.
+        """
         who = _who(scope, "plan", at)
-        versions = {name: plan[name] for name in ("as_of", "model_version", "policy_version")}
         for withheld, name in ((False, "assignments"), (True, "withheld")):
             for one in plan[name]:
                 customer = self.pseudonym(one["customer_id"])
@@ -110,7 +118,7 @@ class Audit:
                     "withheld": withheld,
                     "decision_id": one.get("decision_id"),
                 }
-                self._add({**who, "customer": customer, **what, **versions})
+                self._add({**who, "customer": customer, **what, **made_on[one["customer_id"]]})
 
     def act(
         self, kind: str, scope: Scope | None = None, customer_id: str | None = None, **told: Any

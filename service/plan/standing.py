@@ -29,6 +29,9 @@ class Stands(NamedTuple):
     withheld: bool
     expected_value: float | None
     cost: float
+    as_of: int
+    model_version: str
+    policy_version: str
 
     @classmethod
     def of(cls, decided: Decided) -> Self:
@@ -40,6 +43,9 @@ class Stands(NamedTuple):
             decided.withheld,
             decided.expected_value,
             decided.cost,
+            decided.as_of,
+            decided.model_version,
+            decided.policy_version,
         )
 
 

@@ -32,7 +32,9 @@ from service.settings import Settings
 from tests import keys
 from tests.contract.client import NOW, AppClient, build, customer, keep, purchases
 from tests.contract.planted_jobs import LIST
+from tests.contract.test_plan_recorded import SILENT
 from tests.contract.test_reload import SECOND, add_version
+from tests.decided import decided, plant
 
 DAY = 86_400_000_000
 KEY = bytes(range(32))
@@ -157,6 +159,24 @@ def test_a_plan_has_a_line_for_each_customer_who_gets_something(audited: Audited
     kept = {(of(one["customer_id"]), one["action"], True) for one in plan["withheld"]}
     assert given
     assert {(one["customer"], one["action"], one["withheld"]) for one in lines} == given | kept
+
+
+def test_a_decision_that_stands_keeps_its_own_versions_in_a_plan_s_lines(audited: Audited) -> None:
+    plant(
+        audited.app.state.keepwell.store,
+        decided(customer_id="c-0", day=NOW // DAY, model_version="m-0", policy_version="p-0"),
+    )
+    rows = [customer(customer_id=f"c-{at}", events=SILENT) for at in range(12)]
+    plan = audited.post("/v1/plan", {"customers": rows, "record": True}).json()
+    told = {
+        line["customer"]: (line["as_of"], line["model_version"], line["policy_version"])
+        for line in audited.lines()
+        if line["kind"] == "plan"
+    }
+    own = ("2026-11-21T00:00:00Z", plan["model_version"], plan["policy_version"])
+    assert told.pop(of("c-0")) == ("2026-11-21T00:00:00Z", "m-0", "p-0")
+    assert set(told.values()) == {own}
+    assert plan["as_of"] != own[0]  # each customer's own instant was asked for
 
 
 def test_what_is_done_to_people_and_jobs_is_told(audited: Audited) -> None:

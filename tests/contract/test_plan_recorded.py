@@ -155,7 +155,8 @@ def test_without_record_nothing_is_decided_nor_named(client: AppClient) -> None:
 
 def test_who_decides_first_is_followed(client: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     store = client.app.state.keepwell.store
-    plant(store, decided(customer_id="c-0", day=TODAY, action="gone_since", cost=7.0, expected_value=1e6))
+    quicker = decided(customer_id="c-0", day=TODAY, action="gone_since", cost=7.0)
+    plant(store, quicker._replace(expected_value=1e6))
     monkeypatch.setattr(Decisions, "standing", lambda self, keys: {})  # it came just after
     answer = planned(client, silent())
     (mine,) = [one for one in answer["assignments"] if one["customer_id"] == "c-0"]
