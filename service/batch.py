@@ -272,8 +272,9 @@ class Rows:
             "policy_version": scorer.policy.version,
         }
         if self._state.audit is not None:
+            numbers = scorer.rows.settled(sent.numbers)
             self._state.audit.scored_columns(
-                self._scope, customers, answers, versions, self._scoring.now
+                self._scope, customers, numbers, answers, versions, self._scoring.now
             )
         metadata = {**versions, "request_id": self._request_id}
         content: bytes = arrow_output.write(scorer, sent.customer_id, sent.as_of, answers, metadata)

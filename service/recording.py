@@ -75,7 +75,7 @@ def recording(score: CustomerScore, row: CustomerRow | None, scored_at: int) -> 
 
 
 def features_hash(numbers: NDArray[np.float64]) -> str:
-    """What stands for the input columns that were scored: 32 hexadecimal digits."""
+    """What stands for the input columns, as they were sent: 32 hexadecimal digits."""
     return hashlib.blake2b(numbers.tobytes(), digest_size=16).hexdigest()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from starlette.types import Scope
 
+from churn.compiled import Floats
 from churn.errors import ConfigError
 from churn.rows import CustomerRow
 from churn.scores import STATUSES
@@ -74,11 +75,12 @@ class Audit:
         self,
         scope: Scope,
         customers: Customers,
+        sent: Floats,
         answers: Answers,
         versions: Mapping[str, str],
         at: int,
     ) -> None:
-        """Tell of customers who were scored by column."""
+        """Tell of customers who were scored by column; `sent` is as `Rows.settled` gives it."""
         who = _who(scope, "score", at)
         scores, action = answers.scores, answers.action
         for place, customer_id in enumerate(customers.customer_id):
@@ -92,7 +94,7 @@ class Audit:
                     "action": action.codes[code] if code >= 0 else None,
                     "withheld": bool(action.holdout[place]) if code >= 0 else None,
                     "decision_id": None,
-                    "features_hash": features_hash(answers.numbers[place]),
+                    "features_hash": features_hash(sent[place]),
                     "as_of": instants.text(int(customers.as_of[place])),
                     **versions,
                 }

@@ -129,7 +129,9 @@ def test_a_list_has_a_line_for_each_customer_who_was_answered(audited: Audited) 
 
 
 def test_columns_have_the_same_lines(audited: Audited) -> None:
-    table = pa.table({"customer_id": ["a", "b"], "days_since_last_purchase": [41.0, None]})
+    columns = {"days_since_last_purchase": [41.0, None], "open_complaints": [1.0, 0.0]}
+    table = pa.table({"customer_id": ["a", "b"], **columns})
+    table = table.replace_schema_metadata({"keepwell.feeds": "orders"})
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -142,9 +144,13 @@ def test_columns_have_the_same_lines(audited: Audited) -> None:
         assert line["status"] == row["status"]
         assert line["probability"] == row["churn_probability"]
         assert line["action"] == (row["action"] and row["action"]["code"])
-    one = audited.post("/score", {"customer_id": "a", "features": {"days_since_last_purchase": 41}})
-    assert one.status_code == 200
-    assert set(audited.last("score")) == set(lines[0])
+    for at, who in enumerate("ab"):
+        features = {name: column[at] for name, column in columns.items()}
+        one = {"customer_id": who, "features": features, "feeds": ["orders"]}
+        assert audited.post("/score", one).status_code == 200
+        line = audited.last("score")
+        assert set(line) == set(lines[at])
+        assert line["features_hash"] == lines[at]["features_hash"]
 
 
 def test_a_plan_has_a_line_for_each_customer_who_gets_something(audited: Audited) -> None:
