@@ -10,7 +10,7 @@ import secrets
 import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from enum import StrEnum
 from hmac import compare_digest
 from pathlib import Path
@@ -137,6 +137,9 @@ def new(client: str | None, scopes: Collection[KeyScope], expires_at: int) -> tu
     return f"{PREFIX}_{key_id}_{secret}", key
 
 
+_EARLIEST, _LATEST = (
+    datetime.fromtimestamp(limit / 1e6, UTC) for limit in (instants.EARLIEST, instants.LATEST)
+)
 CLIENT_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 ID_PATTERN = r"^[0-9a-z]{1,32}$"
 
@@ -146,7 +149,7 @@ class _Entry(BaseModel):
 
     client: Annotated[str, Field(strict=True, pattern=CLIENT_PATTERN)]
     scopes: Annotated[frozenset[KeyScope], Field(min_length=1)]
-    expires: Annotated[AwareDatetime, Field(strict=True)]
+    expires: Annotated[AwareDatetime, Field(strict=True, ge=_EARLIEST, lt=_LATEST)]
     sha256: Annotated[str, Field(strict=True, pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -159,7 +162,7 @@ class _File(BaseModel):
 _MUST = {
     "client": "must be 1 to 64 letters, digits, dots, hyphens and underscores, in quotes",
     "scopes": f"must be a list of one or more of {', '.join(KeyScope)}",
-    "expires": "must be a time with its offset, such as 2027-02-20T12:00:00Z",
+    "expires": "must be a time before 2200 with its offset, such as 2027-02-20T12:00:00Z",
     "sha256": "must be the 64 hexadecimal digits that `keepwell keys new` wrote",
 }
 
