@@ -262,7 +262,7 @@ async def _results(request: Request, job_id: str) -> Response:
         answer = await desk.ask(partial(download.answer, found, path, request.headers))
     except FileNotFoundError:
         raise answers.expired() from None
-    if request.method == "GET":
+    if request.method == "GET" and answer.status_code != 304:  # the client has them
         _note(request, "job_results", job_id, sha256=found.results_sha256, rows=found.rows)
     return answer
 

@@ -203,6 +203,10 @@ def test_what_is_done_to_people_and_jobs_is_told(audited: Audited) -> None:
     assert audited.app.state.keepwell.jobs.worker.step()
     second = submit()
     results = audited.get(f"/v1/jobs/{first}/results")
+    tag = {"if-none-match": results.headers["etag"]}
+    assert audited.get(f"/v1/jobs/{first}/results", headers=tag).status_code == 304
+    assert audited.request("HEAD", f"/v1/jobs/{first}/results").status_code == 200
+    assert [line["kind"] for line in audited.lines()].count("job_results") == 1
     audited.request("POST", f"/v1/jobs/{second}/cancel")
     audited.request("DELETE", f"/v1/jobs/{first}")
     assert audited.last("job_submission")["job"] == second
