@@ -94,13 +94,12 @@ def create_app(
     Raises
     ------
     ConfigError
-        The keys that are trusted cannot be read.
+        The keys that are trusted or the file of keys cannot be read, or are wrong; the audit log
+        cannot be written.
     BadStoreUrl
         The store's URL can never work.
     PolicyError
         The policy file cannot be read, or cannot work.
-    ConfigError
-        The file of keys cannot be read, or is wrong; the audit log cannot be written.
     """
     settings = settings or Settings()
     metrics = Metrics()
