@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 
 from churn.errors import RequestError
-from churn.events import MICROSECONDS_PER_DAY
 from churn.history import History
 from churn.policy.action import Action
 from churn.rows import Rows
@@ -231,9 +230,7 @@ def _suggested(action: Action) -> dict[str, Any]:
     return {
         "code": action.code,
         "channel": action.channel,
-        "act_by": None
-        if action.act_by is None
-        else instants.date_text(action.act_by * MICROSECONDS_PER_DAY),
+        "act_by": None if action.act_by is None else instants.day_text(action.act_by),
         "expected_value": action.expected_value,
         "lower_bound": action.lower_bound,
         "cost": action.cost,

@@ -2,15 +2,12 @@
 
 import asyncio
 import re
-from datetime import date
 from functools import partial
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import Field
 
-from churn.events import MICROSECONDS_PER_DAY
 from churn.policy.action import BY_SCORE
 from service import body, contract, instants, parameters
 from service.problems import UNKNOWN_CUSTOMER, UNKNOWN_DECISION, FieldError, Problem, invalid_field
@@ -23,10 +20,7 @@ from service.validation import outcome_body
 
 router = APIRouter(tags=["decisions"])
 
-MOST_DECISIONS = 100
-
 _DECISION_ID = re.compile(r"[0-9a-f]{32}")
-_EPOCH = date(1970, 1, 1).toordinal()
 _WHY = {
     Fault.WITHHELD: "The action was withheld, as the customer is held out: nothing reaches them, "
     "and only `retained` or `lost` can come of it.",
@@ -45,17 +39,6 @@ DecisionId = Annotated[
         json_schema_extra={"pattern": f"^{_DECISION_ID.pattern}$"},
     ),
 ]
-
-
-class Page(parameters.Parameters):
-    """Which decisions to tell."""
-
-    limit: Annotated[
-        int, Field(ge=1, le=MOST_DECISIONS, description="How many decisions a page has at most.")
-    ] = 30
-    cursor: Annotated[
-        str | None, Field(description="`next` of the page before.", max_length=256)
-    ] = None
 
 
 @router.post(
@@ -113,13 +96,13 @@ async def decision_outcome(request: Request, decision_id: DecisionId) -> Respons
     "/v1/customers/{customer_id:path}/decisions",
     response_model=CustomerDecisions,
     responses=contract.problems_of(404, 422, 500, 503),
-    openapi_extra={"parameters": parameters.declared(Page)},
+    openapi_extra={"parameters": parameters.declared(parameters.Paged)},
     operation_id="customer_decisions",
     summary="A customer's recorded decisions",
 )
 async def customer_decisions(request: Request, customer_id: CustomerId) -> Response:
     """What was decided to do about a customer, newest first, and what came of it."""
-    asked = parameters.read(Page, request.query_params)
+    asked = parameters.read(parameters.Paged, request.query_params)
     before = None if asked.cursor is None else _day(asked.cursor)
     state = state_of(request)
     rows: list[tuple[Decided, list[CameOf]]] = []
@@ -142,7 +125,7 @@ async def customer_decisions(request: Request, customer_id: CustomerId) -> Respo
     content = {
         "customer_id": customer_id,
         "decisions": [_told(decided, came) for decided, came in shown],
-        "next": _date(shown[-1][0].day) if more else None,
+        "next": instants.day_text(shown[-1][0].day) if more else None,
     }
     return Response(orjson.dumps(content), media_type=body.JSON)
 
@@ -159,7 +142,7 @@ def _told(decided: Decided, came: list[CameOf]) -> dict[str, Any]:
         "by": facts.get("by", BY_SCORE),
         "action": decided.action,
         "channel": facts["channel"],
-        "act_by": None if act_by is None else _date(act_by),
+        "act_by": None if act_by is None else instants.day_text(act_by),
         "why": facts["why"],
         "expected_value": decided.expected_value,
         "lower_bound": decided.lower_bound,
@@ -187,17 +170,11 @@ def _came_of(one: CameOf) -> dict[str, str]:
     }
 
 
-def _date(day: int) -> str:
-    return instants.date_text(day * MICROSECONDS_PER_DAY)
-
-
 def _day(cursor: str) -> int:
     try:
-        return date.fromisoformat(cursor).toordinal() - _EPOCH
+        return instants.day(cursor)
     except ValueError:
-        raise invalid_field(
-            "The query parameter `cursor` must be the `next` of a page.", "/cursor", "invalid"
-        ) from None
+        raise parameters.bad_cursor() from None
 
 
 def _unknown() -> Problem:

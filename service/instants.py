@@ -10,6 +10,7 @@ _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})?"
 )
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_NAIVE = datetime(1970, 1, 1)
 _FIRST_DAY = _EPOCH_NAIVE.toordinal()
@@ -82,6 +83,35 @@ def date_text(micros: int) -> str:
     '1970-01-02'
     """
     return date.fromordinal(_FIRST_DAY + micros // MICROSECONDS_PER_DAY).isoformat()
+
+
+def day(text: str) -> int:
+    """Days since 1970-01-01 of a date.
+
+    Raises
+    ------
+    ValueError
+        It is not written as here, or there is no such day.
+
+    Examples
+    --------
+    >>> day("1970-01-02")
+    1
+    """
+    if _DATE.fullmatch(text) is None:
+        raise ValueError("not a date such as 2026-01-31")
+    return date.fromisoformat(text).toordinal() - _FIRST_DAY
+
+
+def day_text(number: int) -> str:
+    """The date so many days after 1970-01-01.
+
+    Examples
+    --------
+    >>> day_text(1)
+    '1970-01-02'
+    """
+    return date.fromordinal(_FIRST_DAY + number).isoformat()
 
 
 def now() -> int:

@@ -57,16 +57,13 @@ class NewJob(parameters.Parameters):
     language: WordsLanguage = "en"
 
 
-class Listing(parameters.Parameters):
+class Listing(parameters.Paged):
     """Which jobs to list."""
 
-    state: Annotated[JobState | None, Field(description="Only jobs in this state.")] = None
     limit: Annotated[
-        int, Field(ge=1, le=MOST_LISTED, description="How many jobs a page has at most.")
+        int, Field(ge=1, le=MOST_LISTED, description="How many a page has at most.")
     ] = 50
-    cursor: Annotated[
-        str | None, Field(description="`next` of the page before.", max_length=64)
-    ] = None
+    state: Annotated[JobState | None, Field(description="Only jobs in this state.")] = None
 
 
 _KEY = parameters.header(
@@ -153,9 +150,7 @@ async def list_jobs(request: Request) -> Response:
     if asked.cursor is not None:
         found = _CURSOR.fullmatch(asked.cursor)
         if found is None:
-            raise invalid_field(
-                "The query parameter `cursor` must be the `next` of a page.", "/cursor", "invalid"
-            )
+            raise parameters.bad_cursor()
         after = Place(int(found[1]), found[2])
     desk = _desk(request)
     jobs = await desk.ask(

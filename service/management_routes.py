@@ -1,6 +1,5 @@
 """`GET /v1/retention`: what a manager asks of a period."""
 
-from datetime import date
 from typing import Annotated
 
 import orjson
@@ -9,7 +8,7 @@ from pydantic import Field
 
 from churn.events import MICROSECONDS_PER_DAY
 from churn.retention import Period
-from service import contract, parameters
+from service import contract, instants, parameters
 from service.problems import invalid_field
 from service.responses import Retention
 from service.state import state_of
@@ -18,7 +17,6 @@ router = APIRouter(tags=["management"])
 
 PERIOD_DAYS = 90
 LONGEST_DAYS = 3650
-_EPOCH = date(1970, 1, 1).toordinal()
 
 Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 
@@ -73,7 +71,7 @@ async def retention(request: Request) -> Response:
 
 def _day(text: str, name: str) -> int:
     try:
-        return date.fromisoformat(text).toordinal() - _EPOCH
+        return instants.day(text)
     except ValueError:
         raise invalid_field(
             f"The query parameter `{name}` must be a date such as 2026-01-31.",

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import QueryParams
 
 from service.problems import INVALID_FIELD, FieldError, Problem, invalid_field
 from service.validation import fault_of, nearest
+
+MOST_OF_A_PAGE = 100
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
@@ -17,6 +19,17 @@ class Parameters(BaseModel):
     """The query parameters of one endpoint; each may come once."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Paged(Parameters):
+    """Which page of a list."""
+
+    limit: Annotated[
+        int, Field(ge=1, le=MOST_OF_A_PAGE, description="How many a page has at most.")
+    ] = 30
+    cursor: Annotated[
+        str | None, Field(description="`next` of the page before.", max_length=256)
+    ] = None
 
 
 P = TypeVar("P", bound=Parameters)
@@ -51,6 +64,13 @@ def read(model: type[P], query: QueryParams) -> P:
         ]
         sentence = fault_of(details[0], model.model_fields)[1]
         raise Problem(INVALID_FIELD, f"The query parameter `{first}` {sentence}", faults) from None
+
+
+def bad_cursor() -> Problem:
+    """Make the answer to a `cursor` that no page has told."""
+    return invalid_field(
+        "The query parameter `cursor` must be the `next` of a page.", "/cursor", "invalid"
+    )
 
 
 def declared(model: type[Parameters]) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import re
 from contextlib import suppress
-from datetime import date
 from functools import partial
 from typing import Annotated, Any
 
@@ -10,9 +9,8 @@ import orjson
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import Field
 
-from churn.events import MICROSECONDS_PER_DAY
 from service import contract, instants, parameters
-from service.problems import UNKNOWN_CUSTOMER, FieldError, Problem, invalid_field
+from service.problems import UNKNOWN_CUSTOMER, FieldError, Problem
 from service.responses import CustomerScores
 from service.schemas import LONGEST_IDENTIFIER, NO_CONTROL_CHARACTERS, Label
 from service.state import state_of
@@ -20,13 +18,11 @@ from service.store.recorded import Place
 
 router = APIRouter(tags=["customers"])
 
-MOST_SCORES = 100
 NOTABLE = 0.1
 """Log-odds by which a contribution has to move to be told of: the odds by a tenth."""
 
 _IDENTIFIER = re.compile(NO_CONTROL_CHARACTERS)
-_PLACE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})_([^\x00-\x1f\x7f-\x9f]+)")
-_EPOCH = date(1970, 1, 1).toordinal()
+_PLACE = re.compile(r"([0-9-]{10})_([^\x00-\x1f\x7f-\x9f]+)")
 
 # Declared, not checked by the framework: what is no id is a customer of whom nothing is known.
 CustomerId = Annotated[
@@ -38,15 +34,9 @@ CustomerId = Annotated[
 ]
 
 
-class Page(parameters.Parameters):
+class Page(parameters.Paged):
     """Which scores to tell."""
 
-    limit: Annotated[
-        int, Field(ge=1, le=MOST_SCORES, description="How many scores a page has at most.")
-    ] = 30
-    cursor: Annotated[
-        str | None, Field(description="`next` of the page before.", max_length=256)
-    ] = None
     model_version: Annotated[Label | None, Field(description="Only the scores of this model.")] = (
         None
     )
@@ -144,14 +134,12 @@ def _codes(reasons: list[dict[str, Any]]) -> list[str]:
 
 
 def _cursor(row: Any) -> str:
-    return f"{instants.date_text(row.day * MICROSECONDS_PER_DAY)}_{row.model_version}"
+    return f"{instants.day_text(row.day)}_{row.model_version}"
 
 
 def _place(cursor: str) -> Place:
     found = _PLACE.fullmatch(cursor)
     if found is not None:
         with suppress(ValueError):  # such as a 31st of February
-            return Place(date.fromisoformat(found[1]).toordinal() - _EPOCH, found[2])
-    raise invalid_field(
-        "The query parameter `cursor` must be the `next` of a page.", "/cursor", "invalid"
-    )
+            return Place(instants.day(found[1]), found[2])
+    raise parameters.bad_cursor()

@@ -156,8 +156,8 @@ class Settings(BaseSettings):
         default=1000,
         ge=10,
         le=100_000,
-        description="Most connections; the one that was idle for longest, or is farthest behind with "
-        "sending, makes room for another.",
+        description="Most connections; the one that was idle for longest, or is farthest behind "
+        "with sending, makes room for another.",
     )
     max_waiting: int = Field(
         default=256,

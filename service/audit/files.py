@@ -115,7 +115,8 @@ class AuditFiles:
     def _open_day(self) -> None:
         """Go on in today's file, anew where somebody took it away; remove those too old."""
         day = self._clock() // MICROSECONDS_PER_DAY
-        path = self._path.with_name(f"{self._path.stem}-{_date(day)}{self._path.suffix}")
+        today = instants.day_text(day)
+        path = self._path.with_name(f"{self._path.stem}-{today}{self._path.suffix}")
         if self._handle >= 0 and _is_same(path, self._handle):
             return
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, _ONLY_OWNER)
@@ -127,7 +128,7 @@ class AuditFiles:
         size = os.fstat(handle).st_size
         # After a line that a full disk or a kill cut short, ours begins on another.
         self._is_torn = bool(size) and os.pread(handle, 1, size - 1) != b"\n"
-        self._remove_before(_date(day - self._keep_days))
+        self._remove_before(instants.day_text(day - self._keep_days))
 
     def _remove_before(self, first: str) -> None:
         stem, suffix = re.escape(self._path.stem), re.escape(self._path.suffix)
@@ -148,7 +149,3 @@ def _is_same(path: Path, handle: int) -> bool:
         return os.path.samestat(os.stat(path), os.fstat(handle))
     except FileNotFoundError:
         return False
-
-
-def _date(day: int) -> str:
-    return instants.date_text(day * MICROSECONDS_PER_DAY)

@@ -203,6 +203,8 @@ def test_pages_hold_every_decision_once(client: AppClient) -> None:
         ({"limit": 101}, "too_big"),
         ({"cursor": "x"}, "invalid"),
         ({"cursor": "2026-02-31"}, "invalid"),
+        ({"cursor": "20260131"}, "invalid"),
+        ({"cursor": "2026-W05-6"}, "invalid"),
         ({"before": "x"}, "unknown_parameter"),
     ],
 )

@@ -229,6 +229,7 @@ def test_pages_hold_every_score_once(client: AppClient) -> None:
         ({"limit": 101}, "too_big"),
         ({"cursor": "x"}, "invalid"),
         ({"cursor": "2026-02-31_v1"}, "invalid"),
+        ({"cursor": "2026-1-311_v1"}, "invalid"),
         ({"before": "x"}, "unknown_parameter"),
     ],
 )

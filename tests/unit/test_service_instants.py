@@ -1,10 +1,10 @@
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.instants import EARLIEST, LATEST, BadInstant, now, parse, text
+from service.instants import EARLIEST, LATEST, BadInstant, day, day_text, now, parse, text
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,16 @@ def test_what_is_written_is_read_back(micros: int) -> None:
 
 def test_the_clock_is_in_utc() -> None:
     assert abs(now() / 1e6 - datetime.now(UTC).timestamp()) < 60
+
+
+@given(st.dates(date(1970, 1, 1), date(2199, 12, 31)))
+def test_a_date_is_read_back(one: date) -> None:
+    assert day_text(day(one.isoformat())) == one.isoformat()
+
+
+@pytest.mark.parametrize(
+    "written", ["20260131", "2026-W05-6", "2026-02-31", "2026-1-31", "0000-01-01", ""]
+)
+def test_what_is_no_date_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        day(written)
