@@ -136,12 +136,7 @@ class Scoring:
             metrics.reasons[reason.code].inc()
         if score.action is not None:
             metrics.actions[score.action.code, _LABEL[score.action.holdout]].inc()
-        for name in score.features_missing:
-            metrics.feature_missing[name].inc()
-        for name in score.features_out_of_range:
-            metrics.feature_out_of_range[name].inc()
-        for name in score.features_unseen:
-            metrics.feature_unseen[name].inc()
+        count_features(metrics, score)
 
     def _body(self, score: CustomerScore, decision_id: str | None) -> dict[str, Any]:
         document = told(score)
@@ -152,6 +147,16 @@ class Scoring:
         document["request_id"] = self._request_id
         document["warnings"] = warnings
         return document
+
+
+def count_features(metrics: Metrics, score: CustomerScore) -> None:
+    """Tell the metrics what there is to be said of a scored customer's features."""
+    for name in score.features_missing:
+        metrics.feature_missing[name].inc()
+    for name in score.features_out_of_range:
+        metrics.feature_out_of_range[name].inc()
+    for name in score.features_unseen:
+        metrics.feature_unseen[name].inc()
 
 
 def customer_row(rows: Rows, request: Checked, now: int, root: str = "") -> CustomerRow:

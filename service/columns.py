@@ -1,7 +1,7 @@
 """Many customers scored by column: the same answers as row by row, at a third of the cost."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -146,15 +146,34 @@ def count(
         for at, n in enumerate(np.bincount(suggested[suggested >= 0]).tolist()):
             if n:
                 metrics.actions[answers.action.codes[at], label].inc(n)
-    for name, n in scorer.rows.inputs.missing_counts(numbers, told.feeds).items():
-        metrics.feature_missing[name].inc(n)
-    for name, n in scorer.outside(answers.numbers).items():
-        metrics.feature_out_of_range[name].inc(n)
-    for name, rows in answers.unseen.items():
-        if rows.any():
-            metrics.feature_unseen[name].inc(int(rows.sum()))
+    missing = scorer.rows.inputs.missing_counts(numbers, told.feeds)
+    count_features(metrics, scorer, missing, answers.numbers)
     metrics.batch_rows.observe(len(numbers))
     metrics.predict_duration_seconds[MODE_BATCH].observe(seconds)
+
+
+def count_features(metrics: Metrics, scorer: Scorer, missing: Mapping[str, int], X: Floats) -> None:
+    """Tell the metrics what there is to be said of scored customers' features.
+
+    Parameters
+    ----------
+    metrics : Metrics
+        What is told.
+    scorer : Scorer
+        What scored them.
+    missing : mapping of str to int
+        How many lack a column that was expected, by name of the column.
+    X : ndarray of float64, shape (n, n_inputs)
+        What the model read.
+    """
+    for name, n in missing.items():
+        metrics.feature_missing[name].inc(n)
+    for name, n in scorer.outside(X).items():
+        metrics.feature_out_of_range[name].inc(n)
+    for at in scorer.schema.coded:
+        n = int(np.count_nonzero(X[:, at] == UNSEEN))
+        if n:
+            metrics.feature_unseen[scorer.schema.names[at]].inc(n)
 
 
 def timed_score(

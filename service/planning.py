@@ -14,12 +14,14 @@ from starlette.types import Receive, Scope
 from churn.events import MICROSECONDS_PER_DAY
 from churn.history import History
 from churn.policy.contacts import Contact
+from churn.scores import MatrixScores
 from service import body, instants
+from service.columns import count_features
 from service.contacts import UNKNOWN
 from service.context import id_of, route_template
 from service.direct import Reply
 from service.jobs.job import Job
-from service.jobs.prepared import Prepared, contacted, of_rows
+from service.jobs.prepared import Block, Prepared, contacted, of_rows
 from service.jobs.sent import Row
 from service.marks import Marks
 from service.models import Loaded
@@ -178,7 +180,10 @@ class Planning:
         ]
         if not blocks:
             return
-        parts = [options_of_block(scorer, block, record=self.is_recorded) for block in blocks]
+        parts = [
+            options_of_block(scorer, block, record=self.is_recorded, seen=self._seen)
+            for block in blocks
+        ]
         # Of equals the first sent comes first.
         order = np.argsort(np.concatenate([block.places for block in blocks]), kind="stable")
         self._options = joined([options for options, _ in parts]).taken(order)
@@ -248,6 +253,12 @@ class Planning:
         if self._state.audit is not None:
             self._state.audit.planned(self._scope, document, self._made_on(), self._now)
         return orjson.dumps(document)
+
+    def _seen(self, block: Block, scores: MatrixScores) -> None:
+        if self.loaded.window is not None:
+            self.loaded.window.matrix(block.numbers, scores)
+        scorer, metrics = self.loaded.scorer, self._state.metrics
+        count_features(metrics, scorer, block.missing, block.numbers)
 
     def _made_on(self) -> dict[str, dict[str, str]]:
         """As of when and by which versions was decided about each customer, by this plan or not."""

@@ -1,6 +1,6 @@
 """Who was scored of late: counts of the last days, bin by bin, never the customers themselves.
 
-Every scored row counts, of single requests, lists and jobs alike, in one of `PARTS` pieces of the
+Every scored row counts, of single requests, lists, jobs and plans, in one of `PARTS` pieces of the
 window, and an old piece goes as a new one begins. A row costs a request no more than being put
 aside: rows are counted a block at a time.
 """

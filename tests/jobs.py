@@ -11,6 +11,7 @@ from churn.registry import Registry
 from service import instants, models
 from service.jobs.job import Finished, Job, Limits, input_path, results_path
 from service.jobs.run import run
+from service.metrics import Metrics
 from service.models import Loaded
 from tests.contract.client import AS_OF
 
@@ -78,6 +79,7 @@ def carried(
     chunk: int = 1000,
     limits: Limits | None = None,
     keep_going: Callable[[int], bool] = lambda _: True,
+    metrics: Metrics | None = None,
 ) -> Finished | None:
     """Make a job's folder if there is none, and run it."""
     asked = asked or job()
@@ -86,7 +88,14 @@ def carried(
         input_path(folder).write_bytes(content)
     read = (store or FakeStore({})).read
     return run(
-        folder, asked, loaded, read, keep_going=keep_going, chunk=chunk, limits=limits or Limits()
+        folder,
+        asked,
+        loaded,
+        read,
+        keep_going=keep_going,
+        chunk=chunk,
+        limits=limits or Limits(),
+        metrics=metrics,
     )
 
 

@@ -167,7 +167,7 @@ def opened(
         delivered=partial(delivered_by, database),
         metrics=metrics,
         clock=clock,
-        run=partial(run, limits=limits),
+        run=partial(run, limits=limits, metrics=metrics),
     )
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="keepwell-jobs-desk")
     return Desk(database, folders, queue, worker, histories.received, marks, clock, limits, threads)

@@ -133,6 +133,7 @@ class ParquetReader:
             self._rows.settled(numbers),
             Told(job.max_reasons, job.direction, job.language, None),
             self._rows.warnings(numbers, [name for _, name, _ in self._columns.features]),
+            self._rows.inputs.missing_counts(numbers, None),
             channels_of(CHANNELS, plain[CHANNELS]) if CHANNELS in plain else None,
         )
 

@@ -20,6 +20,7 @@ from service import arrow_output, columns
 from service.jobs.files import Hashed
 from service.jobs.prepared import Block, Prepared
 from service.jobs.rows_out import REFUSED, Part
+from service.metrics import Metrics
 from service.models import Loaded
 from service.problems import Problem
 
@@ -62,10 +63,13 @@ class ParquetResults:
     ----------
     loaded : Loaded
         The model.
+    metrics : Metrics or None
+        Told of the customers' features.
     """
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, metrics: Metrics | None) -> None:
         self._scorer = loaded.scorer
+        self._metrics = metrics
         self._window = loaded.window
 
     def part(self, prepared: Prepared, first: int) -> Part:
@@ -110,6 +114,8 @@ class ParquetResults:
         answers = columns.score_settled(scorer, customers, block.numbers, block.told)
         if self._window is not None:
             self._window.matrix(answers.numbers, answers.scores)
+        if self._metrics is not None:
+            columns.count_features(self._metrics, scorer, block.missing, answers.numbers)
         for at, n in enumerate(np.bincount(answers.scores.status).tolist()):
             if n:
                 by_status[STATUSES[at]] += n

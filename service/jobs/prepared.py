@@ -1,6 +1,7 @@
 """From what was sent to numbers that can be scored, and to what is wrong with the rest."""
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
@@ -42,6 +43,7 @@ class Block(NamedTuple):
     numbers: Floats
     told: Told
     warnings: list[tuple[str, ...]]
+    missing: Mapping[str, int]
     channels: list[frozenset[str] | None] | None = None
     contacts: list[tuple[Contact, ...]] | None = None
 
@@ -231,6 +233,7 @@ def _block(rows: Sequence[CustomerRow], places: Sequence[int], told: Told) -> Bl
         np.array([row.numbers for row in rows]),
         told,
         [row.warnings for row in rows],
+        Counter(name for row in rows for name in row.missing),
         [row.channels for row in rows] if asked else None,
         [row.contacts for row in rows] if contacted else None,
     )

@@ -9,7 +9,7 @@ import io
 import shutil
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -18,11 +18,12 @@ import orjson
 from churn.events import MICROSECONDS_PER_DAY
 from churn.scores import UNKNOWN, CustomerScore
 from churn.sheets import harmless
-from service.answers import told
+from service.answers import count_features, told
 from service.jobs.files import BLOCK, Hashed
 from service.jobs.job import Format
-from service.jobs.prepared import Prepared
+from service.jobs.prepared import Block, Prepared
 from service.jobs.rows_in import arrow
+from service.metrics import Metrics
 from service.models import Loaded
 from service.problems import Problem
 
@@ -65,8 +66,8 @@ class Writer(Protocol):
         ...
 
 
-def writer(results_format: Format, loaded: Loaded) -> Writer:
-    """Make the writer of a format.
+def writer(results_format: Format, loaded: Loaded, metrics: Metrics | None = None) -> Writer:
+    """Make the writer of a format; the metrics are told of the features of those it scores.
 
     Raises
     ------
@@ -74,9 +75,9 @@ def writer(results_format: Format, loaded: Loaded) -> Writer:
         It is Parquet, and that is not installed.
     """
     if results_format == "parquet":
-        made: Writer = arrow("service.jobs.parquet_out").ParquetResults(loaded)
+        made: Writer = arrow("service.jobs.parquet_out").ParquetResults(loaded, metrics)
         return made
-    return Sheet(loaded) if results_format == "csv" else Lines(loaded)
+    return (Sheet if results_format == "csv" else Lines)(loaded, metrics)
 
 
 class _Text(ABC):
@@ -86,12 +87,15 @@ class _Text(ABC):
     ----------
     loaded : Loaded
         The model.
+    metrics : Metrics or None
+        Told of the customers' features.
     """
 
     _header = b""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, metrics: Metrics | None) -> None:
         self._scorer = loaded.scorer
+        self._metrics = metrics
         self._window = loaded.window
 
     def part(self, prepared: Prepared, first: int) -> Part:
@@ -103,6 +107,8 @@ class _Text(ABC):
             scores = self._scorer.score_rows(rows)
             if self._window is not None:
                 self._window.rows(rows, scores)
+            if self._metrics is not None:
+                self._count(self._metrics, block, scores)
             for place, score in zip(block.places.tolist(), scores, strict=True):
                 lines[place] = self._answer(score)
                 by_status[score.status] += 1
@@ -113,6 +119,12 @@ class _Text(ABC):
             lines[place] = self._refusal(first + place, refused_id, problem)
             by_status[REFUSED] += 1
         return Part(b"".join(lines), dict(by_status))
+
+    def _count(self, metrics: Metrics, block: Block, scores: Sequence[CustomerScore]) -> None:
+        for name, n in block.missing.items():
+            metrics.feature_missing[name].inc(n)
+        for score in scores:
+            count_features(metrics, score)
 
     def join(self, parts: Iterable[Path], sink: Hashed, after: Callable[[], None]) -> None:
         """Put all parts behind one another."""

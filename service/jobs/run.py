@@ -30,6 +30,7 @@ from service.jobs.prepared import Prepared, contacted, of_rows, of_table
 from service.jobs.rows_in import open_list
 from service.jobs.rows_out import Writer, writer
 from service.jobs.sent import Place, Row, Table
+from service.metrics import Metrics
 from service.models import Loaded
 
 PARTS = "parts"
@@ -57,6 +58,7 @@ def run(
     delivered: Delivered | None = None,
     chunk: int = CHUNK,
     limits: Limits = Limits(),  # noqa: B008 - immutable
+    metrics: Metrics | None = None,
 ) -> Finished | None:
     """Work on a job until it is finished, from wherever it was left.
 
@@ -78,6 +80,8 @@ def run(
         Rows of a chunk. A job that was begun with another number keeps to that.
     limits : Limits, optional
         What a customer may have.
+    metrics : Metrics, optional
+        Told of the customers' features.
 
     Returns
     -------
@@ -89,7 +93,8 @@ def run(
     JobFailed
         The input cannot be read, or the disk is full.
     """
-    work = _Work(folder, job, with_pinned(folder, loaded), read, delivered, keep_going, limits)
+    pinned = with_pinned(folder, loaded)
+    work = _Work(folder, job, pinned, read, delivered, keep_going, limits, metrics)
     try:
         with room_in(folder.parent):
             finished = work.finished() or work.done(chunk)
@@ -115,6 +120,7 @@ class _Work:
         delivered: Delivered | None,
         keep_going: KeepGoing,
         limits: Limits,
+        metrics: Metrics | None,
     ) -> None:
         self._folder = folder
         self._job = job
@@ -123,6 +129,7 @@ class _Work:
         self._delivered = delivered
         self._keep_going = keep_going
         self._limits = limits
+        self._metrics = metrics
         self._results = results_path(folder, job)
 
     def finished(self) -> Finished | None:
@@ -133,7 +140,7 @@ class _Work:
 
     def done(self, chunk: int) -> Finished:
         """Write the parts that are not there yet, and make the results of all of them."""
-        rows = writer(self._job.results_format, self._loaded)
+        rows = writer(self._job.results_format, self._loaded, self._metrics)
         parts = _Parts(self._folder / PARTS, self._job.results_format)
         notes = parts.notes()
         place = notes[-1].end if notes else Place()

@@ -1,6 +1,6 @@
 """What readers make of a list, whatever its format: places in it, rows and columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from churn.compiled import Floats, Integers
@@ -42,6 +42,8 @@ class Table(NamedTuple):
         How all rows are to be told.
     warnings : list of tuple of str, length n
         What should be known of each row.
+    missing : mapping of str to int
+        How many rows lack a column that was expected, by name of the column.
     channels : list of frozenset of str or None, length n, or None
         Those that each customer allows; None where nobody was asked.
     """
@@ -51,6 +53,7 @@ class Table(NamedTuple):
     numbers: Floats
     told: Told
     warnings: list[tuple[str, ...]]
+    missing: Mapping[str, int]
     channels: list[frozenset[str] | None] | None = None
 
 

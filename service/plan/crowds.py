@@ -1,17 +1,28 @@
 """From rows that are ready to be scored to what a plan may choose from, and remembers."""
 
+from collections.abc import Callable
+
 from churn.features import mask_absent_feeds
 from churn.policy.contacts import recent_of_each
 from churn.policy.situation import MOST_REASONS
 from churn.reasons_by_column import many_reasons
+from churn.scores import MatrixScores
 from churn.scoring import Scorer
 from service.jobs.prepared import Block
 from service.plan.noted import Noted, noted
 from service.plan.options import Options, options_of
 
 
-def options_of_block(scorer: Scorer, block: Block, *, record: bool) -> tuple[Options, Noted | None]:
+def options_of_block(
+    scorer: Scorer,
+    block: Block,
+    *,
+    record: bool,
+    seen: Callable[[Block, MatrixScores], object],
+) -> tuple[Options, Noted | None]:
     """Score a block of rows and weigh what may be done about each; its numbers are written to.
+
+    `seen` is told of the block, whose numbers are then what the model read, and of its scores.
 
     Returns
     -------
@@ -26,6 +37,7 @@ def options_of_block(scorer: Scorer, block: Block, *, record: bool) -> tuple[Opt
         mask_absent_feeds(X, told.feeds)
     scores = scorer.score_matrix(X, feeds=told.feeds)
     assert scores.contributions is not None
+    seen(block, scores)
     why = many_reasons(
         X,
         scores.contributions,

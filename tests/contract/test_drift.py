@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from churn.features import FEATURE_NAMES
 from churn.registry import Registry
 from service import instants, realised
-from service.metrics import OF_WINDOW
+from service.metrics import OF_WINDOW, Metrics
 from service.settings import Settings
 from service.window import BLOCK_ROWS, LEAST_ROWS, PARTS, Told, Window
 from tests.contract.client import AS_OF, NOW, AppClient, build, keep, purchases
@@ -48,18 +49,34 @@ def window_of(client: AppClient) -> Window:
     return window
 
 
+def table(sent: list[dict[str, Any]]) -> Any:
+    """Their features by column."""
+    columns = {name: [row["features"].get(name) for row in sent] for name in FEATURE_NAMES}
+    given = {"customer_id": [row["customer_id"] for row in sent]} | columns
+    return pa.table({k: pa.array(v, None if k[-3:] == "_id" else pa.float64())
+                     for k, v in given.items()})  # fmt: skip
+
+
+def features_of(metrics: Metrics) -> dict[tuple[str, str], float]:
+    """What was counted of features, by metric and feature."""
+    return {
+        (sample.name, sample.labels["feature"]): sample.value
+        for metric in metrics.registry.collect()
+        for sample in metric.samples
+        if sample.name.startswith("churn_feature_") and sample.name.endswith("_total")
+    }
+
+
 def told(client: AppClient, sent: list[dict[str, Any]], form: str) -> Told:
     if form == "alone":
         for row in sent:
             assert client.post("/score", row).status_code == 200
     elif form == "list":
         assert client.post("/v1/score/batch", sent).status_code == 200
+    elif form == "plan":
+        assert client.post("/v1/plan", {"customers": sent}).status_code == 200
     else:
-        columns = {name: [row["features"].get(name) for row in sent] for name in FEATURE_NAMES}
-        given = {"customer_id": [row["customer_id"] for row in sent]} | columns
-        sink = io.BytesIO()
-        made = pa.table({k: pa.array(v, None if k[-3:] == "_id" else pa.float64())
-                         for k, v in given.items()})  # fmt: skip
+        made, sink = table(sent), io.BytesIO()
         with pa.ipc.new_stream(sink, made.schema) as writer:
             writer.write_table(made)
         answer = client.post(
@@ -108,27 +125,39 @@ def test_the_same_customers_count_the_same_in_whatever_form_they_come(
     published: Path, tmp_path: Path
 ) -> None:
     sent = people()
-    found = {}
-    for form in ("alone", "list"):
+    found, features = {}, {}
+    for form in ("alone", "list", "plan"):
         with build(Settings(models_dir=published)) as client:
             found[form] = told(client, sent, form)
+            features[form] = features_of(client.app.state.keepwell.metrics)
     loaded = promoted(published)
     for results in ("ndjson", "csv", "parquet"):
         window = Window(loaded.scorer.schema, loaded.manifest.drift, 7.0, lambda: NOW)
         watched = replace(loaded, window=window)
-        carried(tmp_path / results, ndjson(sent), watched, job("ndjson", results), chunk=70)
-        found[results] = window.told()
+        asked, metrics = job("ndjson", results), Metrics()
+        carried(tmp_path / results, ndjson(sent), watched, asked, chunk=70, metrics=metrics)
+        found[results], features[results] = window.told(), features_of(metrics)
     assert found["alone"].rows == 270
+    assert features["alone"]["churn_feature_missing_total", WITHOUT] == N
+    assert any(name == "churn_feature_out_of_range_total" for name, _ in features["alone"])
     for form, one in found.items():
         assert one.drift == found["alone"].drift, form
+        assert features[form] == features["alone"], form
         assert one.expected_churn_rate == pytest.approx(found["alone"].expected_churn_rate), form
     same = [{name: row[name] for name in ("customer_id", "features")} for row in sent]
     with build(Settings(models_dir=published)) as client:
         by_column = told(client, same, "arrow")
+        of_columns = features_of(client.app.state.keepwell.metrics)
     with build(Settings(models_dir=published)) as client:
         by_row = told(client, same, "list")
+        assert features_of(client.app.state.keepwell.metrics) == of_columns
     assert by_column.rows == by_row.rows == 270
     assert by_column.drift == by_row.drift
+    sink, metrics = io.BytesIO(), Metrics()
+    pq.write_table(table(same), sink)
+    asked = job("parquet", "parquet")
+    carried(tmp_path / "columns", sink.getvalue(), loaded, asked, metrics=metrics)
+    assert features_of(metrics) == of_columns
 
 
 def test_the_window_forgets_what_is_too_old(published: Path) -> None:
