@@ -24,11 +24,12 @@ from service.arrow_columns import (
 )
 from service.arrow_messages import RECORDS, SCHEMA, BadStream, Message, messages
 from service.columns import Told
+from service.faults import nearest
 from service.problems import MALFORMED_ARROW, FieldError, Problem, invalid_field
 from service.schemas import (
     DEFAULT_REASONS,
 )
-from service.validation import check_count, nearest
+from service.validation import check_count
 
 OPTIONS = "keepwell."
 """What a key of the schema's metadata begins with, if it is for us."""

@@ -9,11 +9,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from service import contract
 from service.erasure import Erased
+from service.faults import fault_of
 from service.problems import INVALID_FIELD, NOT_FOUND, FieldError, Problem
 from service.responses import Erasure
 from service.schemas import Identifier
 from service.state import state_of
-from service.validation import fault_of
 
 router = APIRouter(tags=["customers"])
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import QueryParams
 
+from service.faults import fault_of, nearest
 from service.problems import INVALID_FIELD, FieldError, Problem, invalid_field
-from service.validation import fault_of, nearest
 
 MOST_OF_A_PAGE = 100
 

@@ -20,6 +20,7 @@ from service.columns import count_features
 from service.contacts import UNKNOWN
 from service.context import id_of, route_template
 from service.direct import Reply
+from service.faults import nearest
 from service.jobs.job import Job
 from service.jobs.prepared import Block, Prepared, contacted, of_rows
 from service.jobs.sent import Row
@@ -38,7 +39,7 @@ from service.schemas import PlanLimits
 from service.state import State, count_failure
 from service.store.decisions import Decided
 from service.store.recorder import Standing
-from service.validation import FIELD_NAMES, check_count, nearest, parse, plan_limits
+from service.validation import FIELD_NAMES, check_count, parse, plan_limits
 
 _NAMES = FIELD_NAMES | set(PlanLimits.model_fields)
 _EVER = 1 << 62

@@ -1,18 +1,13 @@
-"""From parsed JSON to a request that can be scored, or to a problem that names the field.
+"""From parsed JSON to a request that can be scored, or to a problem that names the field."""
 
-Pydantic's own messages are not passed on: they are not stable and may hold parts of the input.
-Pointers stop before the first name that the contract does not know.
-"""
-
-import difflib
 from collections.abc import Collection, Iterable, Set
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from churn.events import Event, Kind
 from service import strict_json
+from service.faults import more, nearest, problem_of
 from service.problems import (
     HISTORY_UNAVAILABLE,
     INVALID_FIELD,
@@ -29,48 +24,6 @@ from service.schemas import CustomerEvent, EventInput, OutcomeRequest, PlanLimit
 FIELD_NAMES = frozenset[str]().union(
     ScoreRequest.model_fields, EventInput.model_fields, OutcomeRequest.model_fields, {"customers"}
 )
-
-_LONGEST_COMPARED = 64
-
-
-class _Fault(NamedTuple):
-    code: str
-    sentence: str
-
-
-_FAULTS: dict[str, _Fault] = {
-    "missing": _Fault("required", "is required"),
-    "string_type": _Fault("not_a_string", "must be a string"),
-    "string_too_short": _Fault("empty", "must not be empty"),
-    "string_too_long": _Fault("too_long", "must have at most {max_length} characters"),
-    "string_pattern_mismatch": _Fault("control_character", "must not hold control characters"),
-    "string_unicode": _Fault("bad_unicode", "holds a lone surrogate; send valid Unicode"),
-    "float_type": _Fault(
-        "not_a_number", "must be a number that a 64-bit float can hold, not a string or a boolean"
-    ),
-    "bool_type": _Fault("not_a_boolean", "must be true or false"),
-    "int_type": _Fault("not_an_integer", "must be a whole number, not a string or a boolean"),
-    "finite_number": _Fault("not_finite", "must be a finite number; leave it out if unknown"),
-    "greater_than_equal": _Fault("too_small", "must be at least {ge:g}"),
-    "less_than_equal": _Fault("too_big", "must be at most {le:g}"),
-    "enum": _Fault("unknown_value", "must be one of {expected}"),
-    "literal_error": _Fault("unknown_value", "must be one of {expected}"),
-    "list_type": _Fault("not_an_array", "must be an array"),
-    "dict_type": _Fault("not_an_object", "must be an object"),
-    "model_type": _Fault("not_an_object", "must be an object"),
-    "too_long": _Fault("too_many", "must have at most {max_length} items"),
-    "instant_type": _Fault(
-        "not_a_string", "must be a string with an instant, such as 2026-10-02T10:11:00Z"
-    ),
-    "instant_format": _Fault(
-        "bad_instant", "must be an RFC 3339 instant, such as 2026-10-02T10:11:00Z"
-    ),
-    "instant_without_offset": _Fault(
-        "no_offset", "has no UTC offset; add one, such as Z or +03:00"
-    ),
-    "instant_out_of_range": _Fault("out_of_range", "must lie in the years 1970 to 2199"),
-}
-_OTHER = _Fault("invalid", "is not valid")
 
 
 def score_body(
@@ -183,7 +136,7 @@ def customer_event(value: Any, root: str = "") -> tuple[str, Event]:
     try:
         item = CustomerEvent.model_validate(value)
     except ValidationError as error:
-        raise _problem(error, root, fields=CustomerEvent.model_fields) from None
+        raise problem_of(error, root, FIELD_NAMES, CustomerEvent.model_fields) from None
     return item.customer_id, _to_event(item, root)
 
 
@@ -199,7 +152,7 @@ def outcome_body(raw: bytes) -> OutcomeRequest:
     try:
         return OutcomeRequest.model_validate(value)
     except ValidationError as error:
-        raise _problem(error, "", fields=OutcomeRequest.model_fields) from None
+        raise problem_of(error, "", FIELD_NAMES, OutcomeRequest.model_fields) from None
 
 
 def plan_limits(value: Any) -> PlanLimits:
@@ -213,7 +166,7 @@ def plan_limits(value: Any) -> PlanLimits:
     try:
         return PlanLimits.model_validate(value)
     except ValidationError as error:
-        raise _problem(error, "", fields=PlanLimits.model_fields) from None
+        raise problem_of(error, "", FIELD_NAMES, PlanLimits.model_fields) from None
 
 
 def _judged(value: Any, root: str, feature_names: Set[str]) -> Checked:
@@ -221,7 +174,8 @@ def _judged(value: Any, root: str, feature_names: Set[str]) -> Checked:
     try:
         request = ScoreRequest.model_validate(value)
     except ValidationError as error:
-        raise _problem(error, root, feature_names=feature_names) from None
+        names = FIELD_NAMES | feature_names
+        raise problem_of(error, root, names, ScoreRequest.model_fields) from None
     return Checked(
         request.customer_id,
         request.as_of,
@@ -274,12 +228,6 @@ def _to_event(item: EventInput, root: str) -> Event:
     return Event(*(getattr(item, name) for name in Event._fields))
 
 
-def nearest(name: str, known: Collection[str]) -> str | None:
-    """Find the known name closest to one that is not, if any is close."""
-    near = difflib.get_close_matches(name[:_LONGEST_COMPARED], list(known), n=1, cutoff=0.6)
-    return near[0] if near else None
-
-
 def _unknown_features(features: Collection[str], feature_names: Set[str], root: str) -> Problem:
     unknown = [
         (position, name) for position, name in enumerate(features, 1) if name not in feature_names
@@ -290,69 +238,9 @@ def _unknown_features(features: Collection[str], feature_names: Set[str], root: 
     return Problem(
         INVALID_FIELD,
         f"Member {position} of {root}/features is not a feature of the loaded model; {hint}"
-        f"{_more(len(unknown))}",
+        f"{more(len(unknown))}",
         [FieldError(f"{root}/features", "unknown_feature")] * min(len(unknown), MAX_ERRORS),
     )
-
-
-def _problem(
-    error: ValidationError,
-    root: str,
-    *,
-    feature_names: Set[str] = frozenset(),
-    fields: Collection[str] = ScoreRequest.model_fields,
-) -> Problem:
-    details = _once_each(error.errors(include_input=False, include_url=False))
-    known = FIELD_NAMES | set(feature_names) | set(fields)
-    errors, sentences = [], []
-    for detail in details[:MAX_ERRORS]:
-        fault, sentence = fault_of(detail, fields)
-        pointer = root + _pointer(detail["loc"], known)
-        errors.append(FieldError(pointer, fault))
-        sentences.append(f"{pointer or 'The body'} {sentence}")
-    return Problem(INVALID_FIELD, sentences[0] + _more(len(details)), errors)
-
-
-def _once_each(details: list[ErrorDetails]) -> list[ErrorDetails]:
-    """One fault per feature: pydantic tells one for each type that its value might have had."""
-    kept: dict[tuple[int | str, ...], ErrorDetails] = {}
-    for detail in details:
-        place = detail["loc"][:2] if detail["loc"][:1] == ("features",) else detail["loc"]
-        # A value of one of the types, but out of its limits, is the nearest to what was meant.
-        if place not in kept or not detail["type"].endswith("_type"):
-            kept[place] = detail
-    return list(kept.values())
-
-
-def fault_of(detail: ErrorDetails, fields: Collection[str] = ()) -> tuple[str, str]:
-    """Return the stable code of one of pydantic's findings, and the end of a sentence on it."""
-    if detail["type"] == "extra_forbidden":
-        return "unknown_field", _unknown_field(detail["loc"], fields)
-    fault = _FAULTS.get(detail["type"], _OTHER)
-    return fault.code, fault.sentence.format(**detail.get("ctx", {})) + "."
-
-
-def _unknown_field(location: tuple[int | str, ...], fields: Collection[str]) -> str:
-    if "events" in location[:-1]:
-        fields = EventInput.model_fields
-    near = nearest(str(location[-1]), fields)
-    if near:
-        return f"has a field that is not known; did you mean `{near}`?"
-    names = ", ".join(f"`{name}`" for name in fields)
-    return f"has a field that is not known; known are {names}."
-
-
-def _pointer(location: tuple[int | str, ...], known: Collection[str]) -> str:
-    pointer = ""
-    for part in location:
-        if isinstance(part, str) and part not in known:
-            break
-        pointer += f"/{part}"
-    return pointer
-
-
-def _more(count: int) -> str:
-    return f" {count - 1} more are wrong." if count > 1 else ""
 
 
 def batch_items(value: Any, name: str = "customers") -> list[Any]:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from churn.inputs import Input, Inputs
+from service.faults import nearest
 from service.jobs.job import JobFailed
-from service.validation import nearest
 
 CUSTOMER, AS_OF, EVENTS, CHANNELS = "customer_id", "as_of", "events", "channels"
 _OTHERS = (CUSTOMER, AS_OF, EVENTS, CHANNELS)

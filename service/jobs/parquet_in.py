@@ -26,6 +26,7 @@ from service.arrow_columns import (
     numbers_of,
 )
 from service.columns import Told
+from service.faults import nearest
 from service.jobs.job import Job, JobFailed
 from service.jobs.named_columns import (
     AS_OF,
@@ -38,7 +39,6 @@ from service.jobs.named_columns import (
 from service.jobs.sent import Chunk, Place, Row, Table
 from service.problems import Problem
 from service.schemas import EventInput
-from service.validation import nearest
 
 _READ_BYTES = 1 << 20
 _EXACT = 2.0**53
