@@ -11,8 +11,8 @@ from fastapi import APIRouter, Path, Request, Response
 from churn.policy.action import BY_SCORE
 from service import body, contract, instants, parameters
 from service.problems import UNKNOWN_CUSTOMER, UNKNOWN_DECISION, FieldError, Problem, invalid_field
+from service.recorded_responses import CustomerDecisions, OutcomeAnswer
 from service.recorded_routes import CustomerId, is_possible
-from service.responses import CustomerDecisions, OutcomeAnswer
 from service.state import state_of
 from service.store.decisions import CameOf, Decided
 from service.store.outcomes import Contradiction, Fault, Outcome, UnknownDecision

@@ -12,8 +12,8 @@ from churn.policy.catalogue import catalogue
 from churn.schema import LOOP
 from churn.words import Language
 from service import contract
+from service.info_responses import ActionCatalogue, Live, Model, Ready, ReasonCatalogue
 from service.problems import DRAINING, Problem
-from service.responses import ActionCatalogue, Live, Model, Ready, ReasonCatalogue
 from service.state import state_of
 from service.store.errors import StoreTooNew, StoreUnavailable
 

@@ -17,10 +17,10 @@ from service.jobs.desk import Desk
 from service.jobs.folders import JOB_ID
 from service.jobs.job import Format
 from service.jobs.records import Place, Record
+from service.jobs.responses import Job, JobFormat, JobList, JobState
 from service.jobs.submission import Asked, submit
 from service.jobs.submission import Request as Submission
 from service.problems import UNSUPPORTED_MEDIA_TYPE, FieldError, Problem, invalid_field
-from service.responses import Job, JobFormat, JobList, JobState
 from service.schemas import (
     DEFAULT_REASONS,
     Instant,

@@ -9,8 +9,8 @@ from pydantic import Field
 from churn.events import MICROSECONDS_PER_DAY
 from churn.retention import Period
 from service import contract, instants, parameters
+from service.management_responses import Retention
 from service.problems import invalid_field
-from service.responses import Retention
 from service.state import state_of
 
 router = APIRouter(tags=["management"])

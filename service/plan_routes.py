@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from service import contract, planning
-from service.responses import PlanAnswer
+from service.plan.responses import PlanAnswer
 from service.state import state_of
 
 router = APIRouter(tags=["scoring"])

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from service import contract, instants, parameters
 from service.problems import UNKNOWN_CUSTOMER, FieldError, Problem
-from service.responses import CustomerScores
+from service.recorded_responses import CustomerScores
 from service.schemas import LONGEST_IDENTIFIER, NO_CONTROL_CHARACTERS, Label
 from service.state import state_of
 from service.store.recorded import Place

@@ -4,7 +4,7 @@ from typing import Any
 
 from service import body
 from service.contract import REF
-from service.responses import Job
+from service.jobs.responses import Job
 
 _TEXT = {"type": "string"}
 _JOB_LOCATION = {

@@ -15,12 +15,12 @@ from service.jobs.folders import Folders
 from service.jobs.job import Limits
 from service.jobs.queue import Queue
 from service.jobs.records import Place, Record
+from service.jobs.responses import JobState
 from service.jobs.run import run
 from service.jobs.worker import Worker, own_name
 from service.marks import Marks
 from service.metrics import Metrics
 from service.models import Loaded
-from service.responses import JobState
 from service.settings import Settings
 from service.store.contacts import contacts_of
 from service.store.database import Database

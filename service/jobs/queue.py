@@ -13,7 +13,7 @@ from sqlalchemy import and_, case, or_, select, update
 from sqlalchemy.engine import Connection
 
 from service.jobs.records import Record, get, record
-from service.responses import JobState
+from service.jobs.responses import JobState
 from service.store.database import Database
 from service.store.tables import jobs
 

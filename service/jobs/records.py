@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection, Row
 from churn.reasons import Direction
 from churn.words import Language
 from service.jobs.job import Format
-from service.responses import JobState
+from service.jobs.responses import JobState
 from service.store.database import Database
 from service.store.tables import idempotency, jobs
 
