@@ -66,7 +66,8 @@ class _Array(NumpyArrayWrapper):  # type: ignore[misc]
     dtype: Any
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if not set(state) <= _OF_AN_ARRAY:
+        # The keys of every dict here are text; hashing what is no dict might never end.
+        if type(state) is not dict or not state.keys() <= _OF_AN_ARRAY:
             raise NotPlain("an array with more to it")
         self.dtype, self.shape, self.order = state["dtype"], state["shape"], state["order"]
         self.numpy_array_alignment_bytes = state.get("numpy_array_alignment_bytes")

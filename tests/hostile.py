@@ -105,6 +105,10 @@ def pickles(marker: Path, sound: bytes) -> dict[str, bytes]:
         "a name that is two lines": b"\x80\x04\x8c\x03a\nb\x8c\x01x\x93.",
         "a key that cannot be hashed in time": b"\x80\x04}(" + bomb + b"K\x01u.",
         "a set": b"\x80\x04\x8f(" + bomb + b"\x90.",
+        "an array made of what cannot be hashed in time": b"\x80\x04\x8c\x13joblib.numpy_pickle"
+        + b"\x8c\x11NumpyArrayWrapper\x93)\x81"
+        + bomb
+        + b"b.",
         "more values than a model has": b"\x80\x04](" + b"N" * 2_100_000 + b"e.",
         "an array of no end": _array(shape=(2**62,)),
         "an array of a wrapped size": _array(shape=(2**32, 2**32)),
