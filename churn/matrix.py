@@ -10,7 +10,7 @@ from churn.bundle import Bundle
 from churn.columns import UNSEEN
 from churn.compiled import Booleans, Codes, Floats, Integers, compiled
 from churn.events import Feed
-from churn.features import POSITION, FeatureSettings, mask_absent_feeds
+from churn.features import POSITION, FeatureSettings
 from churn.scores import STATUSES, MatrixScores
 
 T = TypeVar("T", bound=np.generic)
@@ -165,8 +165,7 @@ class MatrixScorer:
     def _masked(self, X: Floats, feeds: frozenset[Feed] | None) -> Floats:
         """The features that both the model and the caller have; the others are missing."""
         known = np.array(X, dtype=np.float64)
-        if self.schema.loop:
-            mask_absent_feeds(known, self.feeds if feeds is None else feeds & self.feeds)
+        self.schema.mask_absent(known, self.feeds if feeds is None else feeds & self.feeds)
         return known
 
 

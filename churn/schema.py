@@ -13,7 +13,7 @@ import numpy as np
 from churn.columns import Column
 from churn.compiled import Floats
 from churn.events import Feed
-from churn.features import FAMILIES, FEATURE_NAMES, FEATURES
+from churn.features import FAMILIES, FEATURE_NAMES, FEATURES, mask_absent_feeds
 from churn.population import MODEL_COLUMNS, MODEL_FAMILIES
 
 _N_LOOP = len(FEATURES)
@@ -121,6 +121,19 @@ class Schema:
         """The column of the user's own of this name, if it is one."""
         at = self.position[name] - self.first_extra
         return self.extras[at] if at >= 0 else None
+
+    def mask_absent(self, X: Floats, feeds: frozenset[Feed] | None) -> None:
+        """Set, in place, to missing what was computed from feeds that are not told of.
+
+        Parameters
+        ----------
+        X : ndarray of float64, shape (n, n_inputs)
+            Input columns.
+        feeds : frozenset of Feed or None
+            Those there are; None where nobody said. The user's own columns are of none.
+        """
+        if feeds is not None and self.loop:
+            mask_absent_feeds(X, feeds)
 
     def settled(self, X: Floats) -> Floats:
         """Input columns in which every category that the model does not know is unseen."""

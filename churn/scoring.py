@@ -10,7 +10,7 @@ from churn.bundle import Bundle
 from churn.columns import UNSEEN, Raw
 from churn.compiled import Floats, Integers
 from churn.events import MICROSECONDS_PER_DAY, Event, Feed
-from churn.features import absent_features, mask_absent_feeds
+from churn.features import absent_features
 from churn.loss import CATEGORIES
 from churn.matrix import LAPSED, SCORED, SILENCE, MatrixScorer, any_outside
 from churn.one_row import RowNumbers, RowScorer
@@ -288,8 +288,7 @@ class Scorer(MatrixScorer):
     def _alone(self, row: CustomerRow) -> CustomerScore:
         """Score one row, as `_block` would."""
         X = np.array([row.numbers])
-        if row.feeds is not None:
-            mask_absent_feeds(X, row.feeds)
+        self.schema.mask_absent(X, row.feeds)
         numbers: list[float] = X[0].tolist()
         present = self.feeds if row.feeds is None else row.feeds & self.feeds
         if self._one is None or not self._has_probability(numbers, present):
@@ -311,8 +310,7 @@ class Scorer(MatrixScorer):
         """Score rows of the same feeds."""
         feeds = rows[0].feeds
         X = np.array([row.numbers for row in rows])
-        if feeds is not None:
-            mask_absent_feeds(X, feeds)
+        self.schema.mask_absent(X, feeds)
         # What the model never saw moves no probability, but an open complaint is acted on.
         scores = self.score_matrix(X, feeds=feeds)
         beyond = self._beyond(X)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from churn.columns import UNSEEN
 from churn.compiled import Booleans, Floats, Integers
 from churn.events import MICROSECONDS_PER_DAY, Feed
-from churn.features import mask_absent_feeds
 from churn.policy.advise_many import ManyActions
 from churn.policy.contacts import RecentContacts
 from churn.policy.situation import MOST_REASONS
@@ -82,8 +81,7 @@ def score(scorer: Scorer, customers: Customers, numbers: Floats, told: Told) -> 
 
 def score_settled(scorer: Scorer, customers: Customers, X: Floats, told: Told) -> Answers:
     """Score the numbers of rows that `Scorer.rows` made; they are written to."""
-    if told.feeds is not None:
-        mask_absent_feeds(X, told.feeds)
+    scorer.schema.mask_absent(X, told.feeds)
     scores = scorer.score_matrix(X, feeds=told.feeds)
     assert scores.contributions is not None
     schema = scorer.schema

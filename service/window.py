@@ -15,7 +15,6 @@ from churn.compiled import Floats
 from churn.drift import PROBABILITY, Reference
 from churn.estimate import Estimate, log_loss, roc_auc
 from churn.events import MICROSECONDS_PER_DAY, Feed
-from churn.features import mask_absent_feeds
 from churn.manifest import DriftEntry
 from churn.rows import CustomerRow
 from churn.schema import Schema
@@ -75,7 +74,7 @@ class Window:
         self, schema: Schema, entry: DriftEntry | None, days: float, clock: Callable[[], int]
     ) -> None:
         self._reference = None if entry is None else Reference(schema, entry)
-        self._is_loop = schema.loop
+        self._schema = schema
         self._part = max(1, int(days * MICROSECONDS_PER_DAY / PARTS))
         self._clock = clock
         self._changing = threading.Lock()
@@ -140,15 +139,14 @@ class Window:
         if not aside:
             return
         X = np.array([numbers for numbers, _, _ in aside])
-        if self._is_loop:
-            together: dict[frozenset[Feed], list[int]] = {}
-            for at, (_, feeds, _) in enumerate(aside):
-                if feeds is not None:
-                    together.setdefault(feeds, []).append(at)
-            for feeds, places in together.items():
-                known = X[places]
-                mask_absent_feeds(known, feeds)
-                X[places] = known
+        together: dict[frozenset[Feed], list[int]] = {}
+        for at, (_, feeds, _) in enumerate(aside):
+            if feeds is not None:
+                together.setdefault(feeds, []).append(at)
+        for feeds, places in together.items():
+            known = X[places]
+            self._schema.mask_absent(known, feeds)
+            X[places] = known
         self._count(X, np.array([probability for _, _, probability in aside]))
 
     def _count(self, X: Floats, probability: Floats) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from churn.features import mask_absent_feeds
 from churn.policy.contacts import recent_of_each
 from churn.policy.situation import MOST_REASONS
 from churn.reasons_by_column import many_reasons
@@ -33,8 +32,7 @@ def options_of_block(
     """
     X, told = block.numbers, block.told
     sent = X.copy() if record else X
-    if told.feeds is not None:
-        mask_absent_feeds(X, told.feeds)
+    scorer.schema.mask_absent(X, told.feeds)
     scores = scorer.score_matrix(X, feeds=told.feeds)
     assert scores.contributions is not None
     seen(block, scores)
