@@ -121,8 +121,9 @@ class Binning:
         for edges in self._edges:
             place += (values > edges).view(np.uint8)
         for at, codes in self._coded.items():
-            is_one = values[:, at, None] == codes
-            place[:, at] = np.where(is_one.any(axis=1), is_one.argmax(axis=1), len(codes))
+            if len(codes):  # else there is but one bin: of others
+                is_one = values[:, at, None] == codes
+                place[:, at] = np.where(is_one.any(axis=1), is_one.argmax(axis=1), len(codes))
         place[np.isnan(values)] = width - 1
         flat = np.bincount((place + self._starts).ravel(), minlength=n_lines * width)
         return flat.reshape(self.shape)

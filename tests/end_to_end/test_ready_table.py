@@ -187,6 +187,17 @@ def test_a_column_that_is_the_answer_keeps_the_model_from_being_promoted(tmp_pat
     assert [gate.column for gate in found.judgement.failed] == ["final"]
 
 
+def test_a_column_whose_categories_are_all_rare_does_not_end_training(tmp_path: Path) -> None:
+    town = "'t' || (CAST(substr(home, 2) AS INTEGER) % 40) AS town, calls,"  # of ten rows each
+    given = write(tmp_path, lines(), QUERY.replace("calls,", town))
+    bundle = load(train(given, tmp_path / "models", now=NOW).path)
+    column, drift = bundle.model.schema.extra("town"), bundle.manifest.drift
+    assert column is not None
+    assert drift is not None
+    assert column.categories == ()
+    assert drift.features["town"].counts == [400]
+
+
 def test_a_model_of_events_and_a_table_do_not_mix(shop: Path, tmp_path: Path) -> None:
     small_bundle(tmp_path / "models")
     with pytest.raises(DataError, match=r"reads events, but .* has a \[table\]"):

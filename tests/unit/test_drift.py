@@ -43,6 +43,18 @@ def test_a_customer_is_counted_in_the_bin_of_each_value() -> None:
     assert counted[2].tolist() == [3, 2, 0, 0]
 
 
+def test_where_every_category_is_rare_all_are_others() -> None:
+    binning = Binning(SCHEMA, {"plan": Sorting(codes=())}, Sorting((0.5,)))
+    counted = binning.count(table((1.0, 1.0), (1.0, 7.0), (1.0, None)), np.full(3, 0.1))
+    assert counted[0].tolist() == [2, 0, 1]
+    rare = np.column_stack([np.arange(30.0), np.full(30, 7.0)])
+    none = Schema((SCHEMA.extras[0], SCHEMA.extras[1].replaced(categories=(), codes=())), False)
+    entry = reference(none, none.names, rare, np.linspace(0.1, 0.9, 30), None)
+    assert entry.features["plan"] == Bins(categories=[], counts=[30], missing=0)
+    held = Reference(none, entry)
+    assert held.drift(held.binning.count(rare, np.full(30, 0.5)))["plan"] == 0.0
+
+
 def test_many_customers_are_counted_as_few_at_a_time_would_be() -> None:
     rng = np.random.default_rng(SEED)
     X = np.column_stack([rng.normal(size=1000), rng.integers(0, 6, 1000)])
