@@ -79,6 +79,7 @@ class CustomerScore(NamedTuple):
 
     `risk_curve` has pairs of days after the lead time and the probability of no purchase until
     then, `interval` the ends of the 95% interval of `churn_probability` where it is known.
+    The horizon begins `lead_time_days` after `as_of`.
     `customer_value` is the margin that hangs on keeping the customer.
     """
 
@@ -89,6 +90,7 @@ class CustomerScore(NamedTuple):
     risk_band: str | None
     risk_curve: tuple[tuple[int, float], ...]
     next_purchase: NextPurchase | None
+    lead_time_days: int
     horizon_days: int
     reasons: tuple[Reason, ...]
     loss_category: str | None

@@ -109,6 +109,7 @@ def decided_of(
     contacts: Sequence[Contact],
     at: int,
     as_of: int,
+    lead_time_days: int,
     by: str = BY_SCORE,
     **told: Any,
 ) -> Decided:
@@ -122,6 +123,8 @@ def decided_of(
         Of the customer, as in `churn.rows.CustomerRow`.
     at, as_of : int
         When it is made, and for when; microseconds since 1970-01-01 UTC.
+    lead_time_days : int
+        Between `as_of` and the horizon.
     by : str, optional
         By what: `BY_SCORE` or `BY_PLAN`.
     **told
@@ -129,6 +132,7 @@ def decided_of(
     """
     facts = {
         "by": by,
+        "lead_time_days": lead_time_days,
         "channel": action.channel,
         "act_by": action.act_by,
         "why": action.why,
@@ -170,6 +174,7 @@ def _decided(score: CustomerScore, action: Action, row: CustomerRow, at: int) ->
         contacts=row.contacts,
         at=at,
         as_of=score.as_of,
+        lead_time_days=score.lead_time_days,
         customer_id=score.customer_id,
         model_version=score.model_version,
         policy_version=score.policy_version,

@@ -113,6 +113,7 @@ def _one(
         customer_id=noted.customer_id[row],
         as_of=as_of,
         at=now,
+        lead_time_days=manifest.lead_time_days,
         model_version=scorer.bundle.version,
         policy_version=policy.version,
         reason=noted.reason[row],

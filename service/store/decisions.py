@@ -86,6 +86,11 @@ class Decided(NamedTuple):
         """What there is one of: the customer and the day."""
         return self.customer_id, self.day
 
+    @property
+    def lead_time_days(self) -> int:
+        """Between `as_of` and the horizon; the facts of older decisions name none."""
+        return int(orjson.loads(self.facts).get("lead_time_days", 0))
+
 
 class CameOf(NamedTuple):
     """An outcome: what came of a decision, when, and when it was told."""

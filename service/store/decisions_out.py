@@ -1,8 +1,8 @@
 """Decisions and what came of them as columns, for whoever learns from them.
 
 A row says what was decided and told, and, of customers whose events are stored, whether they bought
-within the horizon: as of when the orders had been received, so that nobody counts as lost because
-an import is late. Nothing here asks what time it is.
+within the horizon, which begins where the lead time ends. It is told as of when the orders had been
+received, so that nobody counts as lost because an import is late. Nothing here asks the time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -108,7 +108,8 @@ class _Money:
 
     def within(self, row: Decided) -> tuple[bool, float] | None:
         """Whether they bought, and for how much less what was sent back; None if not known yet."""
-        end = row.as_of + row.horizon_days * MICROSECONDS_PER_DAY
+        start = row.as_of + row.lead_time_days * MICROSECONDS_PER_DAY
+        end = start + row.horizon_days * MICROSECONDS_PER_DAY
         if self._known_until is None or end > self._known_until:
             return None
         events = self._events(row.customer_id)
@@ -116,7 +117,7 @@ class _Money:
             return None
         bought, revenue = False, 0.0
         for at, kind, amount in events:
-            if row.as_of <= at < end:
+            if start <= at < end:
                 if kind == _PURCHASE:
                     bought = True
                     revenue += amount or 0.0

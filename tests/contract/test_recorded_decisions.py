@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from churn.bundle import MANIFEST
 from churn.events import MICROSECONDS_PER_DAY as DAY
 from churn.policy.contacts import Contact
 from churn.policy.default import DEFAULT
@@ -86,6 +87,22 @@ def test_the_decision_is_kept_as_it_was_answered(client: AppClient) -> None:
     assert kept["customer_value"] == (answered["customer_value"] or {"amount": None})["amount"]
     assert kept["decided_at"] == answered["scored_at"]
     assert kept["reason"] == answered["reasons"][0]["code"]
+
+
+def test_the_lead_time_is_kept_with_decisions_of_scores_and_plans(
+    models_dir: Path, store_url: str
+) -> None:
+    (file,) = models_dir.glob(f"*/{MANIFEST}")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"lead_time_days": 7}))
+    settings = Settings(
+        models_dir=models_dir, store_url=store_url, stale_after_hours=1e6, stale_limit_hours=1e6
+    )
+    with build(settings) as client:
+        score(client, record=True)
+        some = [customer(customer_id="c-2")]
+        assert client.post("/v1/plan", {"customers": some, "record": True}).status_code == 200
+        (of_score,), (of_plan,) = (stored(client, who) for who in ("c-1042", "c-2"))
+    assert of_score.lead_time_days == of_plan.lead_time_days == 7
 
 
 def test_without_record_nothing_is_decided(client: AppClient) -> None:

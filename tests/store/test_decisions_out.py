@@ -15,7 +15,7 @@ from service.store.database import Database
 from service.store.decisions_out import COLUMNS, DecisionsOut
 from service.store.histories import Histories
 from service.store.outcomes import Outcome, Outcomes
-from tests.decided import decided, plant
+from tests.decided import FACTS, decided, plant
 from training.decision_files import SCHEMA
 
 DECIDED = decided().as_of
@@ -32,9 +32,12 @@ def whole(database: Database) -> dict[str, list[Any]]:
     return {name: [value for page in pages for value in page[name]] for name in COLUMNS}
 
 
-def followed(database: Database, *events: Event, until: int = END) -> tuple[Any, Any]:
+def followed(
+    database: Database, *events: Event, until: int = END, lead_time_days: int | None = None
+) -> tuple[Any, Any]:
     """What is told of a customer's purchases when orders of others are known until then."""
-    plant(database, decided())
+    facts = FACTS if lead_time_days is None else FACTS | {"lead_time_days": lead_time_days}
+    plant(database, decided(facts=json.dumps(facts)))
     rows = [("c-1042", event) for event in events]
     Histories(database).append([*rows, ("other", purchase(until))], until)
     told = whole(database)
@@ -67,6 +70,24 @@ def test_purchases_from_as_of_until_the_end_of_the_horizon_count(database: Datab
               purchase(END, 8.0), Event(DECIDED + 5, Kind.RETURN, amount=0.5),
               Event(DECIDED + 6, Kind.VISIT, amount=16.0)]  # fmt: skip
     assert followed(database, *events) == (True, 5.5)
+
+
+def test_the_horizon_begins_at_the_end_of_the_lead_time(database: Database) -> None:
+    start, end = DECIDED + 7 * DAY, END + 7 * DAY
+    events = [purchase(DECIDED, 1.0), purchase(start - 1, 2.0), purchase(start, 4.0),
+              purchase(end - 1, 8.0), purchase(end, 16.0)]  # fmt: skip
+    assert followed(database, *events, until=end, lead_time_days=7) == (True, 12.0)
+
+
+def test_whoever_bought_in_the_lead_time_alone_has_left(database: Database) -> None:
+    bought = purchase(DECIDED + DAY)
+    assert followed(database, bought, until=END + 7 * DAY, lead_time_days=7) == (False, 0.0)
+
+
+def test_a_horizon_ends_later_by_the_lead_time(database: Database) -> None:
+    bought = purchase(DECIDED + 8 * DAY)
+    until = END + 7 * DAY - 1
+    assert followed(database, bought, until=until, lead_time_days=7) == (None, None)
 
 
 def test_whoever_bought_nothing_since_has_not_bought(database: Database) -> None:

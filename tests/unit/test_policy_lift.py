@@ -182,6 +182,12 @@ def test_a_decision_within_the_horizon_of_another_is_the_same_episode() -> None:
     ]  # fmt: skip
 
 
+def test_an_episode_lasts_until_the_end_of_the_horizon_which_the_lead_time_comes_before() -> None:
+    led = {"lead_time_days": 7}
+    found = of(table([row(customer_id="c", day=day, facts=led) for day in (0, 60, 66, 67)]))
+    assert episodes(found, is_offer(found)).tolist() == [True, False, False, True]
+
+
 def test_purchases_count_before_reports() -> None:
     rows = [
         row(purchased=True, lost_at=1),

@@ -188,8 +188,8 @@ def _instants(column: pa.ChunkedArray) -> Integers:
 def episodes(decisions: Decisions, counts: Booleans) -> Booleans:
     """Which decisions begin an episode: the outcome of each is looked at once.
 
-    A customer's decisions within the horizon of one that is counted are part of what happened
-    after it: their windows overlap, and one purchase would be counted several times.
+    A customer's decisions before the end of the horizon of one that is counted are part of what
+    happened after it: their windows overlap, and one purchase would be counted several times.
 
     Parameters
     ----------
@@ -210,7 +210,8 @@ def episodes(decisions: Decisions, counts: Booleans) -> Booleans:
         if customer != who or decided >= over:
             begins[at] = True
             who = customer
-            over = decided + int(decisions.horizon_days[at] * MICROSECONDS_PER_DAY)
+            lead = decisions.facts[at].get("lead_time_days", 0)
+            over = decided + int((lead + decisions.horizon_days[at]) * MICROSECONDS_PER_DAY)
     return begins
 
 
