@@ -10,7 +10,8 @@ A model that has learnt what became of the test date's customers cannot be compa
 
 from datetime import date
 
-from churn.errors import KeepwellError
+from churn.bundle import Bundle
+from churn.errors import BundleCorrupt, KeepwellError
 from churn.manifest import Manifest, Verdict
 from churn.model import Model
 from churn.registry import Registry
@@ -52,14 +53,10 @@ def promoted_gate(
     seed : int
         Of the bootstrap.
     """
-    current = registry.current()
-    if current is None:
-        return not_compared("No model is promoted yet: nothing to compare with.")
-    try:
-        served = registry.load(current)
-    except KeepwellError as error:
-        return not_compared(f"Not compared with {current}: it cannot be loaded ({error}).")
-    manifest, record = served.manifest, served.manifest.verdict
+    bundle = served(registry)
+    if isinstance(bundle, Gate):
+        return bundle
+    current, manifest, record = bundle.version, bundle.manifest, bundle.manifest.verdict
     if _question(manifest) != (
         problem.horizon_days,
         problem.lead_time_days,
@@ -69,7 +66,7 @@ def promoted_gate(
             f"Not compared with {current}: it answers another question (horizon, lead time or "
             "inactivity differ)."
         )
-    if not _reads(served.model, test):
+    if not _reads(bundle.model, test):
         return not_compared(f"Not compared with {current}: it reads other columns.")
     if record is None:
         return not_compared(f"Not compared with {current}: it was never judged by these gates.")
@@ -79,13 +76,27 @@ def promoted_gate(
         return by_record(
             current, manifest, record, test.is_churn, probability, str(test_date), seed
         )
-    differences = compare(test.is_churn, probability, predict(served.model, test.X), seed=seed)
+    differences = compare(test.is_churn, probability, predict(bundle.model, test.X), seed=seed)
     better, worse = verdict(differences)
     auc = differences["roc_auc"]
     told = f"on the same {len(test):,} customers as {current} ({described(differences)})"
     return _gate(
         None if auc is None else auc.high, worse and not better, f"{told}, promoted before"
     )
+
+
+def served(registry: Registry) -> Bundle | Gate:
+    """The promoted model, or the gate where there is none that can be read."""
+    try:
+        current = registry.current()
+    except BundleCorrupt as error:
+        return not_compared(f"Not compared: which model is promoted cannot be read ({error}).")
+    if current is None:
+        return not_compared("No model is promoted yet: nothing to compare with.")
+    try:
+        return registry.load(current)
+    except KeepwellError as error:
+        return not_compared(f"Not compared with {current}: it cannot be loaded ({error}).")
 
 
 def by_record(

@@ -10,7 +10,7 @@ import pytest
 
 from churn.columns import Column
 from churn.manifest import Manifest, Verdict
-from churn.registry import Registry
+from churn.registry import CURRENT, Registry
 from tests.support import NOW, fitted_on, small_model
 from training.calendar import date_of, instant
 from training.config import Config, Problem, load
@@ -80,6 +80,16 @@ def test_the_first_model_has_nothing_to_be_compared_with(tmp_path, noise):
     first = promoted_gate(Registry(tmp_path), config.problem, test, noise, day, seed=1)
     assert first.passed
     assert "No model is promoted yet" in first.sentence
+
+
+def test_a_damaged_pointer_does_not_end_training(tmp_path, noise):
+    config, _, _, test, _, day = world()
+    gate(tmp_path, noise, verdict(day, day))
+    (tmp_path / CURRENT).write_text("../../etc\n")
+    told = promoted_gate(Registry(tmp_path), config.problem, test, noise, day, seed=1)
+    assert told.passed
+    assert told.figure is None
+    assert "which model is promoted cannot be read" in told.sentence
 
 
 def test_an_older_model_is_compared_on_the_same_customers(tmp_path, noise):

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-from churn.errors import KeepwellError
 from churn.manifest import GateEntry, Verdict
 from churn.registry import Registry
 from training.backtest import MODEL
@@ -14,7 +13,7 @@ from training.faithfulness_gates import faithfulness_gates
 from training.findings import label
 from training.gates import calibration_gates
 from training.grade import grade
-from training.incumbent import by_record, not_compared
+from training.incumbent import by_record, not_compared, served
 from training.intervals import compare
 from training.judgement import Judgement
 from training.leakage_gates import table_leakage_gate
@@ -83,19 +82,15 @@ def verdict_entry(judgement: Judgement, judged: Judged, now: datetime) -> Verdic
 
 def _promoted_gate(registry: Registry, problem: Problem, judged: Judged, seed: int) -> Gate:
     """Compare with the promoted model's record: it may have learnt these very rows."""
-    current = registry.current()
-    if current is None:
-        return not_compared("No model is promoted yet: nothing to compare with.")
-    try:
-        served = registry.load(current)
-    except KeepwellError as error:
-        return not_compared(f"Not compared with {current}: it cannot be loaded ({error}).")
-    manifest, record = served.manifest, served.manifest.verdict
+    bundle = served(registry)
+    if isinstance(bundle, Gate):
+        return bundle
+    current, manifest, record = bundle.version, bundle.manifest, bundle.manifest.verdict
     names = tuple(column.name for column in judged.test.columns)
     asked = (problem.horizon_days, problem.lead_time_days)
     if (manifest.horizon_days, manifest.lead_time_days) != asked:
         return not_compared(f"Not compared with {current}: it answers another question.")
-    if served.model.schema.names != names:
+    if bundle.model.schema.names != names:
         return not_compared(f"Not compared with {current}: it reads other columns.")
     if record is None or record.grade == "D":
         return not_compared(f"Not compared with {current}: it passed no gates of its own.")
