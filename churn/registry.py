@@ -21,6 +21,7 @@ from churn.plain_files import Folder
 from churn.signing import Keys
 
 CURRENT, SHADOW = "current", "shadow"
+_WRITES = {CURRENT: "promote", SHADOW: "shadow"}
 _REMEMBERED = 50
 _MOST_POINTER_BYTES = 65_536
 _PUBLISHING, _POINTING = ".publishing-", ".current-"
@@ -229,7 +230,8 @@ class Registry:
         versions = content.decode("ascii", errors="replace").split()
         if not all(VERSION.fullmatch(version) for version in versions):
             raise BundleCorrupt(
-                f"{self.root / pointer} names what is no version; `keepwell models` writes it anew"
+                f"{self.root / pointer} names what is no version; "
+                f"`keepwell models {_WRITES[pointer]} VERSION` writes it anew"
             )
         return versions
 

@@ -1,11 +1,12 @@
 """List, inspect, verify, sign, promote and roll back published models; make keys."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from churn.errors import BundleNotFound, ModelError
+from churn.errors import BundleCorrupt, BundleNotFound, ModelError
 from cli.keys import keys, signing_key, write_key
 from cli.options import DEFAULT_MODELS, AsJson, ModelsDir, SigningKeyFile
 from cli.output import complain, print_json, say
@@ -44,7 +45,8 @@ def _chosen(registry: "Registry", version: str | None) -> str:
 def list_versions(models_dir: ModelsDir = DEFAULT_MODELS, as_json: AsJson = False) -> None:
     """List the published versions, oldest first, with their grades; `*` is current, `+` shadow."""
     registry = _registry(models_dir)
-    versions, current, beside = registry.versions(), registry.current(), registry.shadow()
+    versions = registry.versions()
+    current, beside = _pointed(registry.current), _pointed(registry.shadow)
     verdicts = {version: _verdict(registry, version) for version in versions}
     if as_json:
         grades = {version: one.grade if one else None for version, one in verdicts.items()}
@@ -215,6 +217,15 @@ def shadow(
 def rollback(models_dir: ModelsDir = DEFAULT_MODELS, as_json: AsJson = False) -> None:
     """Make the version before the current one current again."""
     _say_current(_registry(models_dir).rollback(), as_json)
+
+
+def _pointed(read: Callable[[], str | None]) -> str | None:
+    """The version that a pointer names; none, with a warning, where it is damaged."""
+    try:
+        return read()
+    except BundleCorrupt as error:
+        complain(f"warning: {error}")
+        return None
 
 
 def _verdict(registry: "Registry", version: str) -> "Verdict | None":

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import shutil
 import tempfile
@@ -12,7 +13,8 @@ import pytest
 from churn import bundle
 from churn.errors import BundleCorrupt, BundleNotFound, ConfigError, ModelError
 from churn.manifest import Manifest
-from churn.registry import CURRENT, Registry
+from churn.registry import CURRENT, SHADOW, Registry
+from cli.main import run
 from tests.support import small_model
 
 
@@ -162,6 +164,35 @@ def test_an_empty_pointer_is_no_version(registry: Registry, content: bytes) -> N
     assert registry.current() is None
     registry.promote(version(3))
     assert registry.current() == version(3)
+
+
+def test_a_damaged_pointer_says_which_command_mends_it(registry: Registry) -> None:
+    registry.set_shadow(version(1))
+    for pointer in (CURRENT, SHADOW):
+        (registry.root / pointer).write_text("../../etc\n")
+    with pytest.raises(BundleCorrupt, match=r"current names .* `keepwell models promote VERSION`"):
+        registry.current()
+    with pytest.raises(BundleCorrupt, match=r"shadow names .* `keepwell models shadow VERSION`"):
+        registry.shadow()
+    registry.promote(version(3))
+    registry.set_shadow(version(2))
+    assert (registry.current(), registry.shadow()) == (version(3), version(2))
+
+
+def test_a_damaged_pointer_is_told_beside_the_versions(
+    registry: Registry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry.set_shadow(version(1))
+    (registry.root / CURRENT).write_text("../../etc\n")
+    where = ["--models-dir", str(registry.root)]
+    assert run(["models", "list", *where]) == 0
+    told = capsys.readouterr()
+    assert [line[:1] for line in told.out.splitlines()] == ["+", " ", " "]
+    assert told.err.startswith("keepwell: warning: ")
+    assert "`keepwell models promote VERSION`" in told.err
+    assert run(["models", "list", "--json", *where]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["current"], found["shadow"]) == (None, version(1))
 
 
 def test_what_killed_publishers_left_is_removed_by_the_next_a_day_later(
