@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from churn.errors import BundleCorrupt, BundleNotFound, ModelError
-from cli.keys import keys, signing_key, write_key
+from cli.keys import keys, write_key
 from cli.options import DEFAULT_MODELS, AsJson, ModelsDir, SigningKeyFile
 from cli.output import complain, print_json, say
 
@@ -159,16 +159,19 @@ def sign(
 ) -> None:
     """Sign a published version anew: with a new key, or one that nobody signed yet."""
     from churn.registry import Registry
-    from churn.signing import Keys, shown
+    from churn.signing import shown
 
     if key is None:
         raise typer.BadParameter("give --signing-key FILE; `keepwell models keygen` makes one")
-    own = signing_key(key)
-    Registry(models_dir, Keys(signing=own)).sign(version)
+    own = keys(key)
+    own.check()  # else a signature that is trusted here might give way to one that is not
+    assert own.signing is not None
+    public = shown(own.signing.public)
+    Registry(models_dir, own).sign(version)
     if as_json:
-        print_json({"version": version, "public_key": shown(own.public)})
+        print_json({"version": version, "public_key": public})
     else:
-        say([f"{version} is signed with {shown(own.public)}"])
+        say([f"{version} is signed with {public}"])
 
 
 @app.command()

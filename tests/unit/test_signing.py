@@ -274,6 +274,29 @@ def test_the_command_line_refuses_what_is_not_trusted_and_signs(
     assert "can be served" in capsys.readouterr().out
 
 
+def test_no_trusted_signature_gives_way_to_one_that_is_not(
+    registry: Registry,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    version = named(registry)
+    file = tmp_path / "other.pem"
+    file.write_bytes(OTHER.pem())
+    file.chmod(0o600)
+    command = ["models", "sign", version, "--signing-key", str(file)]
+    command += ["--models-dir", str(registry.root)]
+    monkeypatch.setenv("KEEPWELL_TRUSTED_KEYS", shown(KEY.public))
+    assert run(command) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "is not among the trusted keys" in told.err
+    assert reading(registry, KEY).load(version).version == version
+    monkeypatch.delenv("KEEPWELL_TRUSTED_KEYS")
+    assert run(command) == 0
+    assert reading(registry, OTHER).load(version).version == version
+
+
 @pytest.mark.parametrize(
     ("command", "work"),
     [
