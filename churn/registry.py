@@ -146,7 +146,8 @@ class Registry:
         BundleCorrupt
             The version exists already.
         ModelError
-            It cannot be written: the disk is full, perhaps. Nothing of it is left.
+            It cannot be written: the disk is full, perhaps. Nothing of it is left, or else it is
+            there and the disk did not confirm it, and the message says so.
         """
         target = self.root / manifest.model_version
         if os.path.lexists(target):
@@ -163,11 +164,11 @@ class Registry:
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
-            _sync_folder(self.root)
         except OSError as error:
             raise ModelError(
                 f"{target} cannot be published: {error.strerror}; nothing of it is left"
             ) from error
+        _confirm(self.root, f"{target} is published")
         return target
 
     def sign(self, version: str) -> None:
@@ -178,7 +179,7 @@ class Registry:
         # Written beside the version's folder: whoever loads it now would refuse a file more in it.
         content = bundle.sign(folder, self.keys.signing, found.sha256)
         self._replace(folder / bundle.SIGNATURE, content)
-        _sync_folder(folder)
+        _confirm(folder, f"{folder} is signed")
 
     def promote(self, version: str) -> None:
         """Make a version the current one, after verifying it."""
@@ -240,7 +241,7 @@ class Registry:
 
     def _point(self, pointer: str, versions: list[str]) -> None:
         self._replace(self.root / pointer, ("\n".join(versions) + "\n").encode())
-        _sync_folder(self.root)
+        _confirm(self.root, f"{self.root / pointer} is written")
 
     def _replace(self, file: Path, content: bytes) -> None:
         """Write a file so that it is the old one or the new one, whole, whatever happens."""
@@ -273,6 +274,14 @@ class Registry:
                         shutil.rmtree(entry.path, ignore_errors=True)
                     else:
                         os.unlink(entry.path)
+
+
+def _confirm(folder: Path, done: str) -> None:
+    """Flush a folder in which a file or a folder was renamed, so that it keeps its new name."""
+    try:
+        _sync_folder(folder)
+    except OSError as error:
+        raise ModelError(f"{done}, but the disk did not confirm it: {error.strerror}") from error
 
 
 def _sync_folder(folder: Path) -> None:

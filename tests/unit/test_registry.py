@@ -239,6 +239,26 @@ def test_a_disk_that_fails_leaves_everything_as_it_was(
     assert registry.current() == version(2)
 
 
+def test_what_a_disk_does_not_confirm_is_there_and_said_to_be(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_fsync, root = os.fsync, registry.root.stat().st_ino
+
+    def fsync(handle: int) -> None:
+        if os.fstat(handle).st_ino == root:
+            raise OSError(errno.EIO, "Input/output error")
+        real_fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    unsure = "but the disk did not confirm it: Input/output error"
+    with pytest.raises(ModelError, match=f"{version(4)} is published, {unsure}"):
+        registry.publish(*made(4))
+    assert registry.load(version(4)).version == version(4)
+    with pytest.raises(ModelError, match=f"current is written, {unsure}"):
+        registry.promote(version(4))
+    assert registry.current() == version(4)
+
+
 def test_a_version_is_not_there_before_its_last_byte_is(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
