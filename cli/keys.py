@@ -23,7 +23,7 @@ def keys(signing: Path | None = None) -> Keys:
     """
     from service import settings, trust
 
-    trusted = trust.trusted(settings.load())
+    trusted = trust.trusted(settings.Trust())
     return Keys(trusted, None if signing is None else signing_key(signing))
 
 

@@ -58,20 +58,25 @@ def _hours(given: Any, usual: float) -> dict[Feed, float]:
     return hours
 
 
-class Settings(BaseSettings):
-    """Settings of the service; each is the environment variable `KEEPWELL_<NAME>`."""
+class Trust(BaseSettings):
+    """Whose models are loaded, by the service and by every command that reads one."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
-    models_dir: Path = Field(
-        default=Path("models"), description="Folder of published models and of `current`."
-    )
     trusted_keys: str | None = Field(
         default=None,
         description="Public keys: one of them must have signed a model; by default none need.",
     )
     trusted_keys_file: Path | None = Field(
         default=None, description="A file of further ones, read anew whenever a model is loaded."
+    )
+
+
+class Settings(Trust):
+    """Settings of the service; each is the environment variable `KEEPWELL_<NAME>`."""
+
+    models_dir: Path = Field(
+        default=Path("models"), description="Folder of published models and of `current`."
     )
     policy_file: Path | None = Field(
         default=None,

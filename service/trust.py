@@ -2,10 +2,10 @@
 
 from churn.errors import ConfigError
 from churn.signing import TrustedKeys
-from service.settings import PREFIX, Settings
+from service.settings import PREFIX, Trust
 
 
-def trusted(settings: Settings) -> TrustedKeys | None:
+def trusted(settings: Trust) -> TrustedKeys | None:
     """The keys that are trusted now; None where none are configured. The file is read anew.
 
     Raises

@@ -313,6 +313,7 @@ def test_every_command_that_loads_or_publishes_has_the_keys(
     file.chmod(0o600)
     config.write_text('[events]\nquery = "SELECT 1"\n')
     monkeypatch.setenv("KEEPWELL_TRUSTED_KEYS", shown(KEY.public))
+    monkeypatch.setenv("KEEPWELL_PORT", "many")  # which is no concern of these
     given: list[Keys] = []
 
     def worked(*_: object, keys: Keys, **__: object) -> None:
