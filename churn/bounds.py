@@ -14,6 +14,9 @@ MOST = 1e15
 MOST_EXPONENT = 300.0
 """Of what is put into an exponential and multiplied by such numbers."""
 MOST_DAYS = 36_500
+MOST_BINS = 20
+"""Of a column that drift is counted of, the missing aside."""
+MOST_CUSTOMERS = 10**12
 
 
 def are_sane(numbers: Floats) -> bool:

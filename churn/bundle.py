@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from churn.drift import Reference
 from churn.errors import BundleCorrupt, BundleNotFound, BundleUnsupported, BundleUntrusted
 from churn.golden import check_golden, golden_bytes
 from churn.manifest import FORMAT_VERSION, FileEntry, Manifest
@@ -335,7 +336,8 @@ def _check_agreement(path: Path, manifest: Manifest, model: Model) -> None:
     Raises
     ------
     BundleCorrupt
-        Other features, in another order, or another horizon.
+        Other features, in another order, or another horizon; or drift of columns that it does not
+        have.
     """
     schema = model.schema
     told = [entry.name for entry in manifest.features]
@@ -351,6 +353,11 @@ def _check_agreement(path: Path, manifest: Manifest, model: Model) -> None:
             raise BundleCorrupt(f"{path / MANIFEST}: features: {entry.name} is another one")
     if model.curve.days[model.curve.horizon] != manifest.horizon_days:
         raise BundleCorrupt(f"{path / MANIFEST}: horizon_days: it is not that of the model")
+    if manifest.drift is not None:
+        try:
+            Reference(schema, manifest.drift)
+        except BundleCorrupt as error:
+            raise BundleCorrupt(f"{path / MANIFEST}: drift: {_short(error)}") from None
 
 
 def _make_tables(path: Path, model: Model) -> None:

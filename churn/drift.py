@@ -21,8 +21,6 @@ from churn.errors import BundleCorrupt
 from churn.manifest import Bins, DriftEntry
 from churn.schema import Schema
 
-MOST_BINS = 20
-"""Of one column, the missing aside."""
 PROBABILITY = "churn_probability"
 _LESS_THAN_ONE = 0.5
 _BLOCK = 256  # rows that stay in the nearest cache: a third of the time of 5,000 at once
@@ -147,7 +145,7 @@ class Reference:
     Raises
     ------
     BundleCorrupt
-        The bins are of columns that the model does not have.
+        The bins are of columns that the model does not have, or of another kind.
     """
 
     def __init__(self, schema: Schema, entry: DriftEntry) -> None:
@@ -207,9 +205,13 @@ def psi_beyond_chance(then: Integers, now: Integers, exists: Booleans) -> Floats
 
 
 def _sorting(schema: Schema, name: str, bins: Bins) -> Sorting:
-    column = schema.extra(name) if name in schema.position else None
-    if column is None and (name not in schema.position or bins.categories is not None):
-        raise BundleCorrupt(f"the manifest counts drift of {name}, which the model does not have")
-    if column is None or bins.categories is None:
+    if name not in schema.position:
+        raise BundleCorrupt(f"the model has no column {name}")
+    column = schema.extra(name)
+    if column is None or column.kind == "numeric":
+        if bins.categories is not None:
+            raise BundleCorrupt(f"{name} is a number and has no categories")
         return Sorting(tuple(bins.edges))
+    if bins.categories is None or not set(bins.categories) <= set(column.categories):
+        raise BundleCorrupt(f"{name} has other categories")
     return Sorting(codes=tuple(float(column.encode(one)) for one in bins.categories))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from churn.bounds import MOST_DAYS
+from churn.bounds import MOST_BINS, MOST_CUSTOMERS, MOST_DAYS
 from churn.columns import Kind
 from churn.events import Feed
 
@@ -54,6 +54,9 @@ class FeatureEntry(_Strict):
     reference: Reference
 
 
+_Customers = Annotated[int, Field(ge=0, le=MOST_CUSTOMERS)]
+
+
 class Bins(_Strict):
     """How many customers had which values of one column.
 
@@ -61,15 +64,15 @@ class Bins(_Strict):
     is above the last. Of categories a bin for each, and one for all others.
     """
 
-    edges: list[float] = []
-    categories: list[str] | None = None
-    counts: list[int]
-    missing: int = Field(ge=0)
+    edges: list[float] = Field(default=[], max_length=MOST_BINS - 1)
+    categories: list[str] | None = Field(default=None, max_length=MOST_BINS - 1)
+    counts: list[_Customers]
+    missing: _Customers
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         limits = self.edges if self.categories is None else self.categories
-        if len(self.counts) != len(limits) + 1 or min(self.counts) < 0:
+        if len(self.counts) != len(limits) + 1:
             raise ValueError("the counts are not those of the bins")
         if sorted(set(self.edges)) != self.edges or (self.edges and self.categories is not None):
             raise ValueError("the edges are not ascending")

@@ -326,9 +326,32 @@ MANIFESTS: dict[str, Change] = {
     ),
     "a horizon of the next ice age": lambda m: m | {"horizon_days": 10**9},
     "another horizon": lambda m: m | {"horizon_days": m["horizon_days"] + 1},
+    "drift of a column that is not there": lambda m: _of_drift(m, "x", _bins(m)),
+    "drift in categories of a number": lambda m: _of_drift(
+        m, m["features"][0]["name"], _bins(m, categories=["a"], counts=[1, 0])
+    ),
+    "drift in bins without end": lambda m: _of_drift(
+        m, m["features"][0]["name"], _bins(m, edges=[*range(300)], counts=[1, *[0] * 300])
+    ),
+    "drift of more customers than there can be": lambda m: (
+        m | {"drift": {"as_of": None, "features": {}, "probability": _bins(m, counts=[10**30])}}
+    ),
     "no object": lambda m: [m],
 }
 """What may be wrong with a manifest."""
+
+
+def _bins(manifest: dict[str, Any], **given: Any) -> dict[str, Any]:
+    """Bins with all customers in the first, where `counts` says 1."""
+    held = manifest["drift"]["probability"]
+    customers = sum(held["counts"]) + held["missing"]
+    made = {"edges": [], "counts": [1], "missing": 0} | given
+    return made | {"counts": [customers * n for n in made["counts"]]}
+
+
+def _of_drift(manifest: dict[str, Any], name: str, bins: dict[str, Any]) -> dict[str, Any]:
+    drift = manifest["drift"]
+    return manifest | {"drift": drift | {"features": drift["features"] | {name: bins}}}
 
 
 def of_parts(files: Files, changes: dict[str, Change]) -> bytes:

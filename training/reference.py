@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from churn.bounds import MOST_BINS
 from churn.compiled import Floats
-from churn.drift import MOST_BINS, Binning, Sorting
+from churn.drift import Binning, Sorting
 from churn.manifest import Bins, DriftEntry
 from churn.schema import Schema
 

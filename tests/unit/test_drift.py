@@ -154,6 +154,9 @@ def test_bins_that_cannot_be_are_refused() -> None:
         {"edges": [2.0, 1.0]},
         {"edges": [1.0, 1.0]},
         {"categories": ["a", "b"]},
+        {"edges": [float(at) for at in range(20)], "counts": [6, *[0] * 20]},
+        {"counts": [1, 2, 10**13]},
+        {"missing": 10**13},
     ):
         with pytest.raises(ValidationError):
             Bins(**(good | change))
@@ -163,13 +166,16 @@ def test_bins_that_cannot_be_are_refused() -> None:
         )
 
 
-def test_bins_of_a_column_that_the_model_does_not_have_are_refused() -> None:
+def test_bins_of_other_columns_than_the_model_has_are_refused() -> None:
     for name, bins in (
         ("income", Bins(counts=[5], missing=0)),
         ("income", Bins(categories=["a"], counts=[5, 0], missing=0)),
+        ("age", Bins(categories=["basic"], counts=[5, 0], missing=0)),
+        ("plan", Bins(categories=["silver"], counts=[5, 0], missing=0)),
+        ("plan", Bins(counts=[5], missing=0)),
     ):
         entry = DriftEntry(
             as_of=None, features={name: bins}, probability=Bins(counts=[5], missing=0)
         )
-        with pytest.raises(BundleCorrupt, match="income"):
+        with pytest.raises(BundleCorrupt, match=name):
             Reference(SCHEMA, entry)

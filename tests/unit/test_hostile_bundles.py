@@ -71,6 +71,22 @@ def test_the_attacks_work_where_nobody_looks(tmp_path: Path) -> None:
         assert marker.exists()  # else the test above could not fail
 
 
+def test_drift_of_other_columns_is_no_drift_of_this_model(tmp_path: Path) -> None:
+    manifest, files = small_model()
+    for name, where in (
+        ("drift of a column that is not there", "agreement"),
+        ("drift in categories of a number", "agreement"),
+        ("drift in bins without end", "manifest"),
+        ("drift of more customers than there can be", "manifest"),
+    ):
+        registry = Registry(tmp_path / name)
+        folder = registry.publish(manifest, files)
+        content = hostile.MANIFESTS[name](json.loads((folder / MANIFEST).read_text()))
+        (folder / MANIFEST).write_text(json.dumps(content))
+        checks = examine(registry, manifest.model_version)
+        assert [one.name for one in checks if one.outcome == "failed"] == [where], name
+
+
 def test_a_sound_bundle_made_in_the_same_way_is_loaded(tmp_path: Path) -> None:
     manifest, files = small_model()
     same = {name: lambda part: part for name in ("trees", "schema", "columns")}
