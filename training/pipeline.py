@@ -144,7 +144,9 @@ def train(
         progress.stage("valuing customers")
         known = with_value(config, ingested, calendar, judged.fitted, judged.test, test_date)
         judged = replace(judged, fitted=known)
-        fitted = with_value(config, ingested, calendar, fitted, reference, ingested.complete_until)
+        fitted = with_value(
+            config, ingested, calendar, fitted, reference, ingested.complete_until, progress
+        )
         checked = check_value(config, ingested, calendar, judged)
         asked = collect(
             ingested,

@@ -340,6 +340,7 @@ def test_customers_who_were_treated_teach_neither_risk_nor_value(
         report = (published / "report.html").read_text(encoding="utf-8")
         for told in (err, report):
             assert ("who got a retention action in the window" in told) == bool(days)
+        assert ("for values, of " in err) == bool(days)
         values[name] = load(published).model.value
     plain, treated = values["plain"], values["treated"]
     assert plain is not None

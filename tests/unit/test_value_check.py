@@ -1,12 +1,30 @@
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from scipy.stats import spearmanr
 
+from tests.decisions_table import START, row, table
 from tests.report_example import value_check
+from tests.support import NOW
+from training.calendar import Calendar, instant
+from training.config import Config, load
 from training.findings import MODEL
-from training.value.check import CLASSIC, OWN, ValueCheck, rank_correlation
+from training.ingest import Ingested, ingest
+from training.progress import Silent
+from training.simulate import simulate
+from training.value.check import (
+    CLASSIC,
+    OWN,
+    ValueCheck,
+    check_at,
+    longest_window,
+    rank_correlation,
+)
+from training.value.fit import fit_value
+from training.value.rows import collect_value
 
 
 def check(truth: float = 1.0) -> ValueCheck:
@@ -83,3 +101,65 @@ def test_figures_for_the_manifest_name_the_better_rival() -> None:
     figures = told.figures()
     assert figures["value_rank_correlation"] == told.ranks[MODEL].value
     assert figures["value_rank_correlation_of_rival"] == told.ranks[CLASSIC].value
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Ingested, Calendar]:
+    folder = tmp_path_factory.mktemp("values")
+    simulate(500, 10, 7, folder / "shop")
+    config = load(folder / "shop" / "keepwell.toml")
+    ingested = ingest(config, folder / "work", now_us=instant(NOW), n_buckets=2)
+    return config, ingested, Calendar.of(config, ingested)
+
+
+def treated(config: Config, who: list[str], as_ofs: list[int]) -> Config:
+    """The same, where these customers were treated on the day after each date."""
+    days = [(datetime.fromtimestamp(as_of / 1e6, UTC) - START).days + 1 for as_of in as_ofs]
+    rows = [row(customer_id=one, day=day) for one in who for day in days]
+    pq.write_table(table(rows), config.base_dir / "decisions.parquet")
+    training = config.training.model_copy(update={"decisions": "decisions.parquet"})
+    return config.model_copy(update={"training": training})
+
+
+def test_values_are_judged_as_they_are_learnt_without_the_treated(
+    shop: tuple[Config, Ingested, Calendar],
+) -> None:
+    config, ingested, calendar = shop
+    as_of = calendar.last_test_date()
+    days = longest_window(config, calendar, as_of, ingested.complete_until)
+    customers = collect_value(ingested, [as_of], config.problem, window_days=days).customer_id
+    some = customers[::5].tolist()
+    told = treated(config, some, [as_of])
+    p = dict.fromkeys(customers.tolist(), 0.5)
+    others = {who: one for who, one in p.items() if who not in set(some)}
+    every, without, found = (
+        check_at(which, ingested, calendar, as_of, days, predicted)
+        for which, predicted in ((config, p), (config, others), (told, p))
+    )
+    assert every is not None
+    assert without is not None
+    assert found is not None
+    assert len(found.realised) < len(every.realised)
+    assert np.array_equal(found.realised, without.realised)
+
+
+def test_where_nearly_all_were_treated_it_is_said_that_nothing_is_said_of_values(
+    shop: tuple[Config, Ingested, Calendar],
+) -> None:
+    config, ingested, calendar = shop
+    made_at = ingested.complete_until
+    dates = calendar.training_dates(made_at)
+    rows = collect_value(ingested, dates, config.problem, window_days=config.problem.horizon_days)
+    everybody = sorted(set(rows.customer_id.tolist()))
+    notes: list[str] = []
+
+    class Told(Silent):
+        def note(self, line: str) -> None:
+            notes.append(line)
+
+    told = treated(config, everybody[5:], dates)
+    assert fit_value(config, ingested, calendar, rows.X, made_at, progress=Told()) is not None
+    assert notes == []
+    assert fit_value(told, ingested, calendar, rows.X, made_at, progress=Told()) is None
+    assert notes[0].startswith("for values, of ")
+    assert notes[1].startswith("nothing is said of what customers are worth")

@@ -23,7 +23,7 @@ from training.config import Config
 from training.ingest import Ingested
 from training.intervals import Interval
 from training.snapshots import collect
-from training.value.fit import Window, fit_value, value_days
+from training.value.fit import Window, fit_value, value_days, without_treated
 from training.value.rows import collect_value
 
 CLASSIC, OWN = "bgnbd_gamma_gamma", "own_average"
@@ -167,9 +167,11 @@ def check_at(
     days : int
         Over which margin is counted; see `longest_window`.
     predicted : dict of str to float
-        Churn probability by customer, made as of that date. Others are left out.
+        Churn probability by customer, made as of that date. Others are left out, and so are those
+        who were treated meanwhile, where decisions are known.
     """
     rows = collect_value(ingested, [as_of], config.problem, window_days=days)
+    rows, _ = without_treated(config, rows, days)  # as those learnt from
     p = np.array([predicted.get(one, np.nan) for one in rows.customer_id.tolist()])
     model = fit_value(config, ingested, calendar, rows.X, as_of, wanted_days=days)
     if model is None or model.days != days:

@@ -11,11 +11,12 @@ from training.calendar import Calendar, date_of
 from training.config import Config
 from training.fit import Fitted
 from training.ingest import Ingested
+from training.progress import Progress, Silent
 from training.snapshots import Snapshots
-from training.treated import Treatments
+from training.treated import LeftOut, Treatments
 from training.value.learn import learn_value
 from training.value.loss import fit_loss
-from training.value.rows import collect_value
+from training.value.rows import ValueRows, collect_value
 
 FEWEST_DATES = 3
 """A window is too long where it leaves fewer dates to learn from."""
@@ -67,6 +68,7 @@ def with_value(
     fitted: Fitted,
     reference: Snapshots,
     made_at: int,
+    progress: Progress | None = None,
 ) -> Fitted:
     """A fitted model that also knows what is at stake and what kind of loss it would be.
 
@@ -80,11 +82,13 @@ def with_value(
         The eligible customers at the date the model is made for: limits refer to them.
     made_at : int
         That date; orders known later are not learnt from.
+    progress : Progress, optional
+        Told of rows that are left out.
     """
     loss = fit_loss(reference.X)
     value = None
     if Feed.CHEQUES in ingested.feeds:
-        value = fit_value(config, ingested, calendar, reference.X, made_at)
+        value = fit_value(config, ingested, calendar, reference.X, made_at, progress=progress)
     return replace(fitted, model=replace(fitted.model, value=value, loss=loss))
 
 
@@ -100,6 +104,7 @@ def fit_value(
     reference: Floats,
     made_at: int,
     wanted_days: int | None = None,
+    progress: Progress | None = None,
 ) -> CustomerValue | None:
     """Fit on the dates whose window had ended by `made_at`.
 
@@ -113,6 +118,8 @@ def fit_value(
         Orders known later are not learnt from.
     wanted_days : int, optional
         Over which value is to be counted; the configured ones by default.
+    progress : Progress, optional
+        Told of rows that are left out.
 
     Returns
     -------
@@ -130,13 +137,8 @@ def fit_value(
         share=min(1.0, MOST_ROWS / max(1, len(reference) * len(window.dates))),
         seed=config.training.seed,
     )
-    if config.training.decisions is not None:
-        # Orders that an action brought are not to be expected of whoever gets none.
-        told = Treatments.read(config.base_dir / config.training.decisions)
-        lead = config.problem.lead_time_days
-        seen = (lead + window.days) * MICROSECONDS_PER_DAY
-        rows, _ = told.leave_out(rows, seen, config.training.seed)
-    return learn_value(
+    rows, left_out = without_treated(config, rows, window.days)
+    model = learn_value(
         rows,
         reference,
         days=wanted,
@@ -144,6 +146,38 @@ def fit_value(
         window_days=window.days,
         margin_rate=config.business.margin_rate,
     )
+    if left_out is not None:
+        progress = progress or Silent()
+        progress.note(f"for values, {left_out.sentence()}")
+        if model is None:
+            progress.note(
+                "nothing is said of what customers are worth: too few of the rows left are of "
+                "customers who came back"
+            )
+    return model
+
+
+def without_treated(
+    config: Config, rows: ValueRows, window_days: int
+) -> tuple[ValueRows, LeftOut | None]:
+    """Leave out rows whose customer was treated while orders were counted.
+
+    Orders that an action brought are not to be expected of whoever gets none.
+
+    Parameters
+    ----------
+    config : Config
+        Names the decisions, if there are any.
+    rows : ValueRows
+        Whose orders were counted over `window_days` after the lead time.
+    window_days : int
+        How long that was.
+    """
+    if config.training.decisions is None:
+        return rows, None
+    told = Treatments.read(config.base_dir / config.training.decisions)
+    seen = (config.problem.lead_time_days + window_days) * MICROSECONDS_PER_DAY
+    return told.leave_out(rows, seen, config.training.seed)
 
 
 def entries(
