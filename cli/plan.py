@@ -28,13 +28,15 @@ from cli.options import (
 from cli.output import libraries_to_stderr, print_json, say
 from cli.progress import progress
 from cli.score import FORMATS
-from cli.store import StoreUrl, opened
+from cli.store import opened
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from service.plan.making import Plan
 
+_MOST_PLACES = 1_000_000_000
+_MOST_DIGITS = len(str(_MOST_PLACES))
 _AS_CSV = (
     f"SELECT {harmless_sql('customer_id')} AS customer_id, * EXCLUDE (customer_id) FROM scored"
 )
@@ -74,7 +76,14 @@ def plan(
             "interruption, and it goes on with what is left.",
         ),
     ] = False,
-    store_url: StoreUrl = None,
+    store_url: Annotated[
+        str | None,
+        typer.Option(
+            "--store-url",
+            help="The store whose deliveries and decisions count. Default with --record: "
+            "KEEPWELL_STORE_URL, else sqlite:///keepwell.db; without it no store is asked.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Give everybody of the log the actions that are worth most together.
@@ -83,6 +92,8 @@ def plan(
     """
     if out.suffix not in FORMATS:
         raise typer.BadParameter(f"--out must end in {', '.join(FORMATS)}, not {out.name!r}")
+    if budget is not None and not math.isfinite(budget):
+        raise typer.BadParameter("--budget must be an amount; without it there is no limit")
     if find_spec("scipy") is None:
         raise ConfigError(
             "a plan needs SciPy, which is not installed: pip install 'keepwell[plan]'"
@@ -166,6 +177,8 @@ def _places(given: Sequence[str], actions: Mapping[str, Any]) -> dict[str, int]:
         code, _, number = one.partition("=")
         if not number.isdecimal():
             raise typer.BadParameter(f"--capacity {one!r} is not ACTION=N, such as agent_call=200")
+        if len(number) > _MOST_DIGITS or int(number) > _MOST_PLACES:
+            raise typer.BadParameter(f"--capacity: {code} may have {_MOST_PLACES:,} places at most")
         if code not in actions:
             raise typer.BadParameter(
                 f"--capacity names {code!r}, which is no action of the policy"

@@ -104,6 +104,10 @@ def test_the_same_in_words(shop: Path, published: Path, capsys: pytest.CaptureFi
         (("--capacity", "agent_call"), "is not ACTION=N"),
         (("--capacity", "agent_call=-1"), "is not ACTION=N"),
         (("--budget", "-1"), "--budget"),
+        (("--budget", "nan"), "--budget"),
+        (("--budget", "inf"), "--budget must be an amount"),
+        (("--capacity", f"agent_call={10**20}"), "1,000,000,000 places at most"),
+        (("--capacity", f"agent_call={'9' * 5000}"), "1,000,000,000 places at most"),
     ],
 )
 def test_a_limit_that_is_none_is_refused(
