@@ -39,7 +39,8 @@ class Persuadable:
     gain : Interval or None
         What acting where the uplift model expects it to pay brings more than acting where the
         policy does, per customer for whom the action was chosen, in currency: doubly robust, on
-        customers whom the model did not see. None where fewer than two are known by value.
+        customers whom the model did not see. None where value and cost are known of fewer than two
+        of the treated, or of the withheld.
     """
 
     action: str
