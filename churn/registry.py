@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from churn import bundle
+from churn import bundle, bundle_files
 from churn.errors import BundleCorrupt, BundleNotFound, ConfigError, ModelError
 from churn.manifest import VERSION, Manifest
 from churn.plain_files import Folder
@@ -249,7 +249,7 @@ class Registry:
             handle, name = tempfile.mkstemp(prefix=_POINTING, dir=self.root)
             os.close(handle)
             try:
-                bundle.write_durably(Path(name), content)
+                bundle_files.write_durably(Path(name), content)
                 Path(name).chmod(0o644)
                 Path(name).replace(file)
             except BaseException:

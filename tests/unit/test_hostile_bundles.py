@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from churn import bundle, plain_files, tree_tables
+from churn import bundle, bundle_files, plain_files, tree_tables
 from churn.bundle import GOLDEN, MANIFEST, MODEL, SIGNATURE
 from churn.errors import BundleCorrupt, BundleNotFound, BundleUnsupported, ModelError
 from churn.examination import examine
@@ -274,7 +274,7 @@ def test_a_folder_that_is_exchanged_while_it_is_read_stays_the_one_that_was_open
     other = hostile.shifted(small_model()[1], small_model()[0], version, 1.0)
     hostile.written(registry.root / "other" / version, *other)
     before = registry.load(version).sha256
-    real = bundle._parse_manifest
+    real = bundle_files.parse_manifest
 
     def exchanged(*arguments: object) -> object:
         if folder.exists():
@@ -282,7 +282,7 @@ def test_a_folder_that_is_exchanged_while_it_is_read_stays_the_one_that_was_open
             (registry.root / "other" / version).rename(folder)
         return real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(bundle, "_parse_manifest", exchanged)
+    monkeypatch.setattr(bundle_files, "parse_manifest", exchanged)
     assert registry.load(version).sha256 == before  # whole, though no longer of that name
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from churn import bundle
+from churn import bundle, bundle_files
 from churn.errors import BundleCorrupt, BundleNotFound, ConfigError, ModelError
 from churn.manifest import Manifest
 from churn.registry import CURRENT, SHADOW, Registry
@@ -220,7 +220,7 @@ def test_a_disk_that_fails_leaves_everything_as_it_was(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     where: dict[str, tuple[Any, str]] = {
-        "write": (bundle, "write_durably"),
+        "write": (bundle_files, "write_durably"),
         "fsync": (os, "fsync"),
         "rename": (Path, "rename"),
         "mkdtemp": (tempfile, "mkdtemp"),
@@ -232,7 +232,7 @@ def test_a_disk_that_fails_leaves_everything_as_it_was(
     assert {entry.name for entry in registry.root.iterdir()} == before
     for name in ("replace", "write_durably"):
         with monkeypatch.context() as patch:
-            patch.setattr(Path if name == "replace" else bundle, name, fail)
+            patch.setattr(Path if name == "replace" else bundle_files, name, fail)
             with pytest.raises(ModelError, match="current cannot be written: No space left"):
                 registry.promote(version(3))
     assert {entry.name for entry in registry.root.iterdir()} == before
