@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from churn.errors import BundleCorrupt, BundleNotFound, ModelError
-from cli.keys import keys, write_key
 from cli.options import DEFAULT_MODELS, AsJson, ModelsDir, SigningKeyFile
 from cli.output import complain, print_json, say
+from cli.signing import keys, write_key
 
 if TYPE_CHECKING:
     from churn.manifest import Verdict

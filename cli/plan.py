@@ -15,19 +15,20 @@ from churn.advice import nearest
 from churn.errors import ConfigError
 from churn.sheets import harmless_sql
 from cli.extras import training_extra
-from cli.keys import keys
 from cli.options import (
     DEFAULT_CONFIG,
     DEFAULT_MODELS,
     AsJson,
+    AsOf,
     ConfigFile,
     ModelsDir,
+    OfCustomers,
     PolicyFile,
-    instant,
+    in_zone,
 )
 from cli.output import libraries_to_stderr, print_json, say
 from cli.progress import progress
-from cli.score import FORMATS
+from cli.signing import keys
 from cli.store import opened
 
 if TYPE_CHECKING:
@@ -43,9 +44,7 @@ _AS_CSV = (
 
 
 def plan(
-    out: Annotated[
-        Path, typer.Option("--out", help="A .parquet, .csv or .ndjson file: a row per customer.")
-    ],
+    out: OfCustomers,
     budget: Annotated[
         float | None, typer.Option(min=0.0, help="What all actions may be expected to cost.")
     ] = None,
@@ -58,14 +57,7 @@ def plan(
         ),
     ] = None,
     config: ConfigFile = DEFAULT_CONFIG,
-    as_of: Annotated[
-        datetime | None,
-        typer.Option(
-            parser=instant,
-            metavar="DATE",
-            help="Plan as of then, in the log's time zone. Default: its end.",
-        ),
-    ] = None,
+    as_of: AsOf = None,
     policy: PolicyFile = None,
     models_dir: ModelsDir = DEFAULT_MODELS,
     record: Annotated[
@@ -90,8 +82,6 @@ def plan(
 
     With --record or --store-url what the store knows counts: deliveries, and decisions of the day.
     """
-    if out.suffix not in FORMATS:
-        raise typer.BadParameter(f"--out must end in {', '.join(FORMATS)}, not {out.name!r}")
     if budget is not None and not math.isfinite(budget):
         raise typer.BadParameter("--budget must be an amount; without it there is no limit")
     if find_spec("scipy") is None:
@@ -112,8 +102,6 @@ def plan(
         raise typer.BadParameter(
             f"{config} describes a ready table; a plan is made of [events], or by POST /v1/plan"
         )
-    if as_of is not None and as_of.tzinfo is None:
-        as_of = as_of.replace(tzinfo=settings.events.zone)
     chosen = None if policy is None else read_policy(policy)
     scorer = current_scorer(models_dir, chosen, keys())
     places = _places(capacity or [], scorer.policy.actions)
@@ -122,6 +110,7 @@ def plan(
         if record or store_url is not None:
             database = stack.enter_context(closing(opened(store_url)))
         planned = Planned(scorer, database, record=record, progress=listener)
+        as_of = in_zone(as_of, settings.events.zone)
         planned.weigh(settings, as_of=as_of, now=datetime.now(UTC))
         with libraries_to_stderr():
             made = planned.made(budget=math.inf if budget is None else budget, capacity=places)

@@ -8,7 +8,6 @@ import typer
 
 from churn.errors import PolicyError
 from cli.extras import training_extra
-from cli.keys import keys
 from cli.options import (
     DEFAULT_CONFIG,
     DEFAULT_MODELS,
@@ -16,11 +15,13 @@ from cli.options import (
     ConfigFile,
     ModelsDir,
     PolicyFile,
+    in_zone,
     instant,
 )
 from cli.output import plain, print_json, say
 from cli.plan import plan
 from cli.progress import progress
+from cli.signing import keys
 
 if TYPE_CHECKING:
     from churn.policy.policy import Policy
@@ -119,16 +120,12 @@ def _tell_retention(
     if not isinstance(settings, Config):
         raise typer.BadParameter(f"{config} describes a ready table; retention is told of [events]")
     zone = settings.events.zone
-    since, until = (
-        at if at is None or at.tzinfo is not None else at.replace(tzinfo=zone)
-        for at in (start, end)
-    )
     with progress() as listener:
         found = retention(
             settings,
             models_dir,
-            start=since,
-            end=until,
+            start=in_zone(start, zone),
+            end=in_zone(end, zone),
             now=datetime.now(UTC),
             keys=keys(),
             progress=listener,

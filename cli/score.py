@@ -4,24 +4,25 @@ from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.extras import training_extra
-from cli.keys import keys
 from cli.options import (
     DEFAULT_CONFIG,
     DEFAULT_MODELS,
     AsJson,
+    AsOf,
     ConfigFile,
     ModelsDir,
+    OfCustomers,
     PolicyFile,
-    instant,
+    in_zone,
 )
 from cli.output import print_json, say
 from cli.progress import progress
+from cli.signing import keys
 
 
 class Language(StrEnum):
@@ -31,31 +32,20 @@ class Language(StrEnum):
     RU = "ru"
 
 
-FORMATS = (".parquet", ".csv", ".ndjson")
-
-
 def score(
-    out: Annotated[
-        Path, typer.Option("--out", help="A .parquet, .csv (sorted for a manager) or .ndjson file.")
-    ],
+    out: OfCustomers,
     config: ConfigFile = DEFAULT_CONFIG,
-    as_of: Annotated[
-        datetime | None,
-        typer.Option(
-            parser=instant,
-            metavar="DATE",
-            help="Score as of then, in the log's time zone. Default: its end.",
-        ),
-    ] = None,
+    as_of: AsOf = None,
     reasons: Annotated[int, typer.Option(min=0, max=8, help="Reasons per customer.")] = 3,
     language: Annotated[Language, typer.Option(help="Of the reasons' texts.")] = Language.EN,
     policy: PolicyFile = None,
     models_dir: ModelsDir = DEFAULT_MODELS,
     as_json: AsJson = False,
 ) -> None:
-    """Write a row per customer with probability, band, reasons and action."""
-    if out.suffix not in FORMATS:
-        raise typer.BadParameter(f"--out must end in {', '.join(FORMATS)}, not {out.name!r}")
+    """Write a row per customer with probability, band, reasons and action.
+
+    A .csv is sorted for a manager.
+    """
     with training_extra():
         from training.bulk import BulkResult
         from training.bulk import score as score_events
@@ -71,13 +61,11 @@ def score(
         score_everybody = partial(score_table, settings)
     else:
         score_everybody, zone = partial(score_events, settings), settings.events.zone
-    if as_of is not None and as_of.tzinfo is None:
-        as_of = as_of.replace(tzinfo=zone)
     trusted = keys()
     with progress() as listener:
         result = score_everybody(
             models_dir,
-            as_of=as_of,
+            as_of=in_zone(as_of, zone),
             out=out,
             now=datetime.now(UTC),
             reasons=reasons,

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 import typer
 
 from cli.extras import training_extra
-from cli.keys import keys
 from cli.options import (
     DEFAULT_CONFIG,
     DEFAULT_MODELS,
@@ -16,6 +15,7 @@ from cli.options import (
 )
 from cli.output import complain, print_json, say
 from cli.progress import progress
+from cli.signing import keys
 
 
 def train(

@@ -14,8 +14,8 @@ from churn.errors import BundleCorrupt, BundleUntrusted, ConfigError, KeepwellEr
 from churn.examination import examine
 from churn.registry import Registry
 from churn.signing import BadSignature, Keys, SigningKey, TrustedKeys, shown
-from cli.keys import signing_key
 from cli.main import run
+from cli.signing import signing_key
 from service.settings import Settings
 from service.trust import trusted
 from tests import hostile
