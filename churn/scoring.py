@@ -1,40 +1,28 @@
 """From rows and a bundle to scores with words: the path that requests, batches and files share."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from churn.answering import LOSSES, Answers
 from churn.bundle import Bundle
-from churn.columns import UNSEEN, Raw
+from churn.columns import Raw
 from churn.compiled import Floats, Integers
-from churn.events import MICROSECONDS_PER_DAY, Event, Feed
+from churn.events import Event, Feed
 from churn.features import absent_features
-from churn.loss import CATEGORIES
 from churn.matrix import LAPSED, SCORED, SILENCE, MatrixScorer, any_outside
 from churn.one_row import RowNumbers, RowScorer
-from churn.policy.action import Action
-from churn.policy.advise import Advisor, Known
+from churn.policy.advise import Advisor
 from churn.policy.advise_many import ManyActions, advise_many
 from churn.policy.contacts import RecentContacts
 from churn.policy.crowd import Crowd
 from churn.policy.default import default_policy
 from churn.policy.policy import Policy
-from churn.policy.situation import MOST_REASONS
-from churn.reasons import Direction, Reason, reasons
+from churn.reasons import Direction, Reason
 from churn.reasons_by_column import Columns
 from churn.rows import CustomerRow, Rows
-from churn.scores import (
-    BANDS,
-    STATUSES,
-    UNKNOWN,
-    CustomerScore,
-    MatrixScores,
-    Money,
-    NextPurchase,
-)
-from churn.value import SEGMENTS
+from churn.scores import BANDS, STATUSES, CustomerScore, MatrixScores
 from churn.words import Language
 
 __all__ = ["BANDS", "STATUSES", "CustomerRow", "CustomerScore", "MatrixScores", "Scorer"]
@@ -43,7 +31,6 @@ NEXT_PURCHASE_COVERAGE = 0.8
 _TAIL = (1.0 - NEXT_PURCHASE_COVERAGE) / 2.0
 _SILENT = (0.5, 1.0 - _TAIL, _TAIL)
 _NONE = np.empty(0, dtype=np.int64)
-_CATEGORIES = (*CATEGORIES, None)  # -1 is the last: none
 
 
 class Scorer(MatrixScorer):
@@ -64,6 +51,8 @@ class Scorer(MatrixScorer):
         Whose actions are suggested.
     advisor : Advisor
         Suggests them.
+    answers : Answers
+        Puts what it finds of one customer into words.
     """
 
     def __init__(self, bundle: Bundle, policy: Policy | None = None) -> None:
@@ -75,19 +64,10 @@ class Scorer(MatrixScorer):
         references = {entry.name: entry.reference for entry in bundle.manifest.features}
         self._low = np.array([_or_nan(references, name, "minimum") for name in names])
         self._high = np.array([_or_nan(references, name, "maximum") for name in names])
-        curve = bundle.model.curve
         self._one = None
         if RowScorer.is_for(bundle):
             self._one = RowScorer(bundle, _SILENT)
-        self._shown = tuple((at, int(curve.days[at])) for at in curve.shown)
-        self._open_complaints = self.schema.position.get("open_complaints", -1)
-        self._channels = frozenset(action.channel for action in self.policy.actions.values())
-
-    def channel_warnings(self, channels: frozenset[str] | None) -> tuple[str, ...]:
-        """What should be known of the channels that a customer is said to allow."""
-        if channels is None or channels <= self._channels:
-            return ()
-        return ("channels of no action change nothing; GET /v1/actions has those of all",)
+        self.answers = Answers(bundle, self.policy, self.advisor)
 
     def with_policy(self, policy: Policy) -> "Scorer":
         """The same model with another policy."""
@@ -120,33 +100,7 @@ class Scorer(MatrixScorer):
 
     def unknown(self, customer_id: str, as_of: int) -> CustomerScore:
         """Answer for a customer of whom nothing is stored: no probability."""
-        return CustomerScore(
-            customer_id=customer_id,
-            status=UNKNOWN,
-            churn_probability=None,
-            interval=None,
-            risk_band=None,
-            risk_curve=(),
-            next_purchase=None,
-            lead_time_days=self.bundle.manifest.lead_time_days,
-            horizon_days=self.bundle.manifest.horizon_days,
-            reasons=(),
-            loss_category=None,
-            value_segment=None,
-            customer_value=None,
-            action=None,
-            model_version=self.bundle.version,
-            policy_version=self.policy.version,
-            as_of=as_of,
-            warnings=(),
-            features_missing=(),
-            features_out_of_range=(),
-            features_unseen=(),
-        )
-
-    def risk_curve(self, curve: Floats) -> tuple[tuple[int, float], ...]:
-        """Days and probability of no purchase until then, of one row of `MatrixScores.curve`."""
-        return tuple((days, float(curve[at])) for at, days in self._shown)
+        return self.answers.unknown(customer_id, as_of)
 
     def days_until_purchase(self, curve: Floats) -> Floats:
         """Median, earliest and latest day of the next purchase, shape (n, 3).
@@ -203,8 +157,8 @@ class Scorer(MatrixScorer):
             main=main_families,
             value=scores.value,
             segment=scores.segment,
-            categories=_CATEGORIES,
-            category=scores.category.astype(np.int64) % len(_CATEGORIES),
+            categories=LOSSES,
+            category=scores.category.astype(np.int64) % len(LOSSES),
             channels=channels,
             contacts=contacts,
         )
@@ -228,63 +182,8 @@ class Scorer(MatrixScorer):
     ) -> tuple[Reason, ...]:
         """Reasons for one scored row of input columns."""
         named = dict(zip(self.schema.names, row.tolist(), strict=True))
-        return self._reasons(named, contributions.tolist(), max_reasons, direction, language)
-
-    def _reasons(
-        self,
-        named: Mapping[str, float],
-        contributions: Sequence[float],
-        most: int,
-        direction: Direction,
-        language: Language,
-    ) -> tuple[Reason, ...]:
-        return reasons(
-            named,
-            contributions,
-            schema=self.schema,
-            max_reasons=most,
-            direction=direction,
-            language=language,
-            currency=self.bundle.manifest.currency,
-        )
-
-    def _explain(
-        self, row: CustomerRow, named: Mapping[str, float], contributions: Sequence[float]
-    ) -> tuple[tuple[Reason, ...], tuple[Reason, ...]]:
-        """The reasons that are shown, and those that raise the risk, for the suggestion."""
-        # The suggestion looks at the main causes however few the caller wants to read.
-        most = max(row.max_reasons, MOST_REASONS)
-        raising = self._reasons(named, contributions, most, "raises", row.language)
-        shown = raising
-        if row.direction != "raises":
-            shown = self._reasons(
-                named, contributions, row.max_reasons, row.direction, row.language
-            )
-        return shown[: row.max_reasons], raising
-
-    def _advised(
-        self,
-        row: CustomerRow,
-        named: Mapping[str, float],
-        raising: Sequence[Reason],
-        found: RowNumbers,
-        band: str | None,
-    ) -> Action:
-        known = Known(
-            customer_id=row.customer_id,
-            as_of=row.as_of,
-            row=named,
-            probability=None if band is None else found.probability,
-            band=band,
-            earliest=found.until[1],
-            reasons=raising,
-            value=None if math.isnan(found.value) else found.value,
-            segment=None if found.segment < 0 else SEGMENTS[found.segment],
-            category=_CATEGORIES[found.category],
-            channels=row.channels,
-            contacts=row.contacts,
-        )
-        return self.advisor.advise(known, row.language)
+        listed = contributions.tolist()
+        return self.answers.reasons(named, listed, max_reasons, direction, language)
 
     def _alone(self, row: CustomerRow) -> CustomerScore:
         """Score one row, as `_block` would."""
@@ -298,7 +197,7 @@ class Scorer(MatrixScorer):
         found = self._one.score(X, missing, self._absent(present))
         limits = self.bundle.manifest.thresholds
         band = (found.probability >= limits.medium) + (found.probability >= limits.high)
-        return self._answer(row, numbers, SCORED, band, found, self._beyond(X).get(0, ()))
+        return self.answers.answer(row, numbers, SCORED, band, found, self._beyond(X).get(0, ()))
 
     def _has_probability(self, numbers: Sequence[float], present: frozenset[Feed]) -> bool:
         """Whether a row is neither of a lapsed customer nor of one too little is known of."""
@@ -330,7 +229,7 @@ class Scorer(MatrixScorer):
         told = zip(
             rows, X.tolist(), scores.status.tolist(), scores.band.tolist(), found, strict=True
         )
-        return [self._answer(*one, beyond.get(at, ())) for at, one in enumerate(told)]
+        return [self.answers.answer(*one, beyond.get(at, ())) for at, one in enumerate(told)]
 
     def _beyond(self, X: Floats) -> dict[int, list[int]]:
         """Which numbers of which rows lie beyond training's range."""
@@ -340,75 +239,6 @@ class Scorer(MatrixScorer):
             for at, where in zip(*(places.tolist() for places in found), strict=True):
                 beyond.setdefault(at, []).append(where)
         return beyond
-
-    def _answer(
-        self,
-        row: CustomerRow,
-        numbers: Sequence[float],
-        status: int,
-        band: int,
-        found: RowNumbers,
-        beyond: Sequence[int],
-    ) -> CustomerScore:
-        """Put one customer's score into words."""
-        names = self.schema.names
-        unseen: tuple[str, ...] = ()
-        if self.schema.coded:
-            unseen = tuple(names[code] for code in self.schema.coded if numbers[code] == UNSEEN)
-        warnings = row.warnings + self.channel_warnings(row.channels)
-        if unseen:
-            warnings += (f"categories not seen in training: {', '.join(unseen)}",)
-        why: tuple[Reason, ...] = ()
-        action = None
-        is_scored = status == SCORED
-        if is_scored:
-            named = dict(zip(names, numbers, strict=True))
-            why, raising = self._explain(row, named, found.contributions)
-            action = self._advised(row, named, raising, found, BANDS[band])
-        elif status == LAPSED and numbers[self._open_complaints] > 0.0:
-            # A complaint is answered whoever made it; the rest is win-back, another track.
-            named = dict(zip(names, numbers, strict=True))
-            action = self._advised(row, named, (), found, None)
-        low, high = found.interval
-        curve = found.curve
-        return CustomerScore(
-            customer_id=row.customer_id,
-            status=STATUSES[status],
-            churn_probability=found.probability if is_scored else None,
-            interval=None if math.isnan(low) or math.isnan(high) else (low, high),
-            risk_band=BANDS[band] if is_scored else None,
-            risk_curve=tuple([(days, curve[at]) for at, days in self._shown]) if is_scored else (),
-            next_purchase=self._next_purchase(found.until, row.as_of) if is_scored else None,
-            lead_time_days=self.bundle.manifest.lead_time_days,
-            horizon_days=self.bundle.manifest.horizon_days,
-            reasons=why,
-            loss_category=_CATEGORIES[found.category],
-            value_segment=None if found.segment < 0 else SEGMENTS[found.segment],
-            customer_value=self._money(found.value),
-            action=action,
-            model_version=self.bundle.version,
-            policy_version=self.policy.version,
-            as_of=row.as_of,
-            warnings=warnings,
-            features_missing=row.missing,
-            features_out_of_range=tuple([names[at] for at in beyond]),
-            features_unseen=unseen,
-        )
-
-    def _money(self, value: float) -> Money | None:
-        worth = self.bundle.model.value
-        if worth is None or math.isnan(value):
-            return None
-        return Money(value, self.bundle.manifest.currency, worth.days)
-
-    def _next_purchase(self, until: Sequence[float], as_of: int) -> NextPurchase:
-        start = as_of + self.bundle.manifest.lead_time_days * MICROSECONDS_PER_DAY
-        return NextPurchase(
-            *(
-                None if math.isnan(days) else start + int(days * MICROSECONDS_PER_DAY)
-                for days in until
-            )
-        )
 
 
 def _or_nan(references: Mapping[str, object], name: str, bound: str) -> float:

@@ -120,7 +120,7 @@ def score_settled(scorer: Scorer, customers: Customers, X: Floats, told: Told) -
     unseen = {schema.names[at]: X[:, at] == UNSEEN for at in scorer.schema.coded}
     warned = None
     if customers.channels is not None:
-        warned = [scorer.channel_warnings(channels) for channels in customers.channels]
+        warned = [scorer.answers.channel_warnings(channels) for channels in customers.channels]
     return Answers(scores, X, shown, action, start[:, None] + until, unseen, warned, why)
 
 
