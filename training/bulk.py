@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -103,13 +104,7 @@ def score(
     progress = progress or Silent()
     check_out(out)
     scorer = current_scorer(models_dir, policy, keys)
-    check_reads_events(config, scorer)
-    with tempfile.TemporaryDirectory(prefix="keepwell-") as work:
-        ingested = ingest(
-            config, Path(work), now_us=instant(now), progress=progress, n_buckets=BUCKETS
-        )
-        when = scored_as_of(config, ingested, scorer, as_of, progress)
-        progress.stage("scoring", ingested.n_buckets)
+    with bucketed(config, scorer, as_of=as_of, now=now, progress=progress) as (ingested, when):
         unseen: list[dict[str, int]] = []
 
         def one(k: int) -> pa.Table:
@@ -152,7 +147,38 @@ def current_scorer(
     return Scorer(registry.load(version), policy)
 
 
-def check_reads_events(config: Config, scorer: Scorer) -> None:
+@contextmanager
+def bucketed(
+    config: Config,
+    scorer: Scorer,
+    *,
+    as_of: datetime | None,
+    now: datetime,
+    progress: Progress,
+) -> Iterator[tuple[Ingested, int]]:
+    """A log in buckets that are to be scored one by one, and as of when, in microseconds.
+
+    Parameters
+    ----------
+    config, scorer, as_of, now, progress
+        As in `score`; a stage is begun with a step for each bucket.
+
+    Raises
+    ------
+    DataError
+        The log cannot be used, or the model reads no events.
+    """
+    _check_reads_events(config, scorer)
+    with tempfile.TemporaryDirectory(prefix="keepwell-") as work:
+        ingested = ingest(
+            config, Path(work), now_us=instant(now), progress=progress, n_buckets=BUCKETS
+        )
+        when = _scored_as_of(config, ingested, scorer, as_of, progress)
+        progress.stage("scoring", ingested.n_buckets)
+        yield ingested, when
+
+
+def _check_reads_events(config: Config, scorer: Scorer) -> None:
     """Refuse a model that is made of a ready table.
 
     Raises
@@ -167,7 +193,7 @@ def check_reads_events(config: Config, scorer: Scorer) -> None:
         )
 
 
-def scored_as_of(
+def _scored_as_of(
     config: Config,
     ingested: Ingested,
     scorer: Scorer,

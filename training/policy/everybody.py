@@ -1,9 +1,7 @@
 """Everybody of a log as a policy sees them: scored, a bucket of customers at a time."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -14,18 +12,8 @@ from churn.policy.contacts import Contact, RecentContacts, recent_of_each
 from churn.policy.crowd import Crowd
 from churn.reasons_by_column import ManyReasons, many_reasons
 from churn.scoring import Scorer
-from training.bulk import (
-    BUCKETS,
-    check_reads_events,
-    contacts_of,
-    in_threads,
-    inputs,
-    scored_as_of,
-    told_contacts,
-)
-from training.calendar import instant
+from training.bulk import bucketed, contacts_of, in_threads, inputs, told_contacts
 from training.config import Config
-from training.ingest import ingest
 from training.progress import Progress, Silent
 
 T = TypeVar("T")
@@ -81,13 +69,7 @@ def scored(
         The log cannot be used, or the model reads no events.
     """
     progress = progress or Silent()
-    check_reads_events(config, scorer)
-    with tempfile.TemporaryDirectory(prefix="keepwell-") as work:
-        ingested = ingest(
-            config, Path(work), now_us=instant(now), progress=progress, n_buckets=BUCKETS
-        )
-        when = scored_as_of(config, ingested, scorer, as_of, progress)
-        progress.stage("scoring", ingested.n_buckets)
+    with bucketed(config, scorer, as_of=as_of, now=now, progress=progress) as (ingested, when):
 
         def one(k: int) -> T | None:
             log = ingested.bucket(k)
