@@ -7,7 +7,7 @@ time to find out whether the store answers.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -22,7 +22,8 @@ from service.store.migrations import HEAD
 PAUSE_SECONDS = 1.0
 """After a failed attempt to connect, others are told the same for so long without a new one."""
 
-_WRITERS_LOCK = text("SELECT pg_advisory_xact_lock(5208512937201)")
+_LOCK = "SELECT pg_advisory_xact_lock(5208512937201)"
+_WRITERS_LOCK = text(_LOCK)
 
 
 class Database:
@@ -99,6 +100,37 @@ class Database:
         if not self.available:
             self.prepare()
         return self._writing()
+
+    def write_at_once(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[int]:
+        """Execute statements of PostgreSQL's own as its only writer, in one journey to the server.
+
+        Each journey costs an event loop that is busy, and is waited for, more than what is done at
+        its end.
+
+        Parameters
+        ----------
+        statements : sequence of (str, sequence)
+            Each with its parameters; none depends on what another gives.
+
+        Returns
+        -------
+        list of int
+            How many rows each of them changed. They are committed, and on disk.
+
+        Raises
+        ------
+        StoreUnavailable, StoreReadOnly, StoreTooNew
+            As of `writing`.
+        """
+        if not self.available:
+            self.prepare()
+        with self._only_writer(), self._connected(self._pool.latest) as connection:
+            driver: Any = connection.connection.driver_connection
+            with driver.pipeline():
+                driver.execute(_LOCK)
+                cursors = [driver.execute(statement, given) for statement, given in statements]
+                driver.commit()
+            return [cursor.rowcount for cursor in cursors]
 
     def prepare(self) -> None:
         """Bring the schema up to date; cheap where it is.

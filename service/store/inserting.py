@@ -53,9 +53,19 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Sequence[Any
             inserted += connection.exec_driver_sql(_sqlite(table, size), values).rowcount
             start += size
     else:
-        columns = tuple(list(column) for column in zip(*rows, strict=True))
-        inserted = connection.exec_driver_sql(_postgresql(table), columns).rowcount
+        inserted = connection.exec_driver_sql(*insertion(table, rows, "true")).rowcount
     return inserted
+
+
+def insertion(
+    table: Table, rows: Sequence[Sequence[Any]], condition: str
+) -> tuple[str, tuple[list[Any], ...]]:
+    """The same as a statement of PostgreSQL's, with its parameters, under a condition.
+
+    The condition's own parameters come after these.
+    """
+    columns = tuple(list(column) for column in zip(*rows, strict=True))
+    return _postgresql(table, condition), columns
 
 
 @cache
@@ -65,9 +75,10 @@ def _sqlite(table: Table, size: int) -> str:
 
 
 @cache
-def _postgresql(table: Table) -> str:
+def _postgresql(table: Table, condition: str) -> str:
     arrays = ", ".join(f"%s::{_array(column.type)}[]" for column in table.columns)
-    return f"{_head(table)} SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING"
+    rows = f"SELECT * FROM unnest({arrays}) WHERE {condition}"
+    return f"{_head(table)} {rows} ON CONFLICT DO NOTHING"
 
 
 def _head(table: Table) -> str:

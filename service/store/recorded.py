@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import orjson
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Table, and_, exists, func, or_, select
 
 from churn.events import MICROSECONDS_PER_DAY
 from churn.scores import CustomerScore
 from service.store import decisions
 from service.store.database import Database
 from service.store.decisions import Decided
-from service.store.inserting import insert_new
+from service.store.inserting import insert_new, insertion
+from service.store.tables import decisions as decisions_table
 from service.store.tables import scores
-from service.store.tombstones import buried
+from service.store.tombstones import NOBODY_BURIED, buried, digests, known_key
 
 KEYS = ("customer_id", "day", "model_version")
 
@@ -81,6 +82,7 @@ class Scores:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._key: bytes | None = None
 
     def record(
         self, rows: Sequence[Remembered], decided: Sequence[Decided] = ()
@@ -101,7 +103,13 @@ class Scores:
         StoreUnavailable
             Nothing was kept, or it cannot be known whether it was: do the same again.
         """
+        if self._database.dialect == "postgresql":
+            new = self._at_once(rows, decided)
+            if new is not None:
+                return new
         with self._database.writing() as connection:
+            if self._database.dialect == "postgresql":
+                self._key = known_key(connection)
             whose = {row.customer_id for row in rows} | {one.customer_id for one in decided}
             forgotten = buried(connection, whose)
             kept: dict[tuple[Any, ...], Remembered] = {}
@@ -110,6 +118,29 @@ class Scores:
                     kept.setdefault(row[: len(KEYS)], row)
             insert_new(connection, scores, [kept[key] for key in sorted(kept)])
             return decisions.keep(connection, decided, forgotten)
+
+    def _at_once(
+        self, rows: Sequence[Remembered], decided: Sequence[Decided]
+    ) -> dict[tuple[str, int], Decided] | None:
+        """Remember what is new, in one journey to PostgreSQL; None where not all of it was new.
+
+        Or somebody in it was erased once: which of it counts has then to be looked at.
+        """
+        scored = {row[: len(KEYS)]: row for row in reversed(rows)}
+        new = {one.key: one for one in reversed(decided)}
+        whose = {row.customer_id for row in rows} | {one.customer_id for one in decided}
+        buried_as = None if self._key is None else digests(self._key, whose)
+        parts: list[tuple[Table, list[Any]]] = [
+            (scores, [scored[key] for key in sorted(scored)]),
+            (decisions_table, [new[key] for key in sorted(new)]),
+        ]
+        parts = [(table, chosen) for table, chosen in parts if chosen]
+        statements: list[tuple[str, Sequence[Any]]] = []
+        for table, chosen in parts:
+            statement, columns = insertion(table, chosen, NOBODY_BURIED)
+            statements.append((statement, (*columns, buried_as, buried_as)))
+        written = self._database.write_at_once(statements)
+        return new if written == [len(chosen) for _, chosen in parts] else None
 
     def of_customer(
         self,

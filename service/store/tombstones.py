@@ -25,6 +25,11 @@ OPTION = "erasure_key"
 
 KEY, FINGERPRINT = "tombstones", "tombstones-fingerprint"
 _KEY_BYTES = 32
+NOBODY_BURIED = (
+    "NOT EXISTS (SELECT FROM tombstones WHERE %s::bytea[] IS NULL OR digest = ANY(%s::bytea[]))"
+)
+"""PostgreSQL's condition: none of these digests, given twice, is there; for NULL, none at all."""
+
 _ANY = "SELECT 1 FROM tombstones LIMIT 1"  # asked with every write: without being compiled
 
 
@@ -76,6 +81,16 @@ def buried(connection: Connection, customer_ids: Collection[str]) -> dict[str, i
         )
         found.update((by_digest[bytes(row.digest)], row.erased_at) for row in rows)
     return found
+
+
+def known_key(connection: Connection) -> bytes | None:
+    """The key in use, if there is one yet."""
+    return _given(connection) or _secret(connection, KEY)
+
+
+def digests(key: bytes, customer_ids: Collection[str]) -> list[bytes]:
+    """What tombstones of these customers would be known by."""
+    return [_digest(key, customer_id) for customer_id in customer_ids]
 
 
 def is_settled(connection: Connection) -> bool:
@@ -137,7 +152,7 @@ def _given(connection: Connection) -> bytes | None:
 
 def _key(connection: Connection) -> bytes:
     """The key in use; one of the store's own is made when it is first needed, within a write."""
-    found = _given(connection) or _secret(connection, KEY)
+    found = known_key(connection)
     if found is not None:
         return found
     key = randomness.token_bytes(_KEY_BYTES)
