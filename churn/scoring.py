@@ -204,7 +204,7 @@ class Scorer(MatrixScorer):
         manifest = self.bundle.manifest
         if self.schema.loop:
             return Feed.ORDERS in present and numbers[SILENCE] <= manifest.inactivity_days
-        return sum(number == number for number in numbers) >= manifest.minimum_features
+        return len(numbers) - sum(map(math.isnan, numbers)) >= manifest.minimum_features
 
     def _block(self, rows: Sequence[CustomerRow]) -> list[CustomerScore]:
         """Score rows of the same feeds."""

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from prometheus_client import Counter
 
 from churn.errors import KeepwellError
-from service.metrics import ByLabels
+from service.metrics import ByLabels, Counter
 from service.patience import Patience
 
 T = TypeVar("T")

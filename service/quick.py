@@ -147,6 +147,8 @@ def _checked(value: Any) -> Checked:
 def _event(item: Any) -> Event:
     if type(item) is not dict:
         raise _Unsure
+    if item.keys() <= _USUAL:
+        return _usual(item)
     kind: Kind | None = None
     occurred_at = known_at = order_id = amount = value = None
     quantity = discount = category = case_id = channel = event_id = None
@@ -194,13 +196,34 @@ def _event(item: Any) -> Event:
     )  # fmt: skip
 
 
+def _usual(item: dict[str, Any]) -> Event:
+    """What `_event` makes of an event with nothing but time, kind, order and amount."""
+    occurred_at = instants.parse(item["occurred_at"])
+    kind = _KINDS[item["kind"]]
+    order_id, amount = item.get("order_id"), item.get("amount")
+    if order_id is not None:
+        _text(order_id, LONGEST_IDENTIFIER)
+    if amount is not None:
+        amount = _number(amount, -LARGEST_NUMBER)
+        if amount <= 0.0 and kind in MONEY_KINDS:
+            raise _Unsure
+    return Event(occurred_at, kind, order_id, amount)
+
+
+_USUAL = frozenset({"occurred_at", "kind", "order_id", "amount"})
+_NUMBERS = frozenset({float, int})
 _OPTIONAL = frozenset(Event._fields) - {"occurred_at", "kind"}
 
 
 def _features(given: Any) -> dict[str, Any]:
     if type(given) is not dict or len(given) > strict_json.MAX_MEMBERS:
         raise _Unsure
-    for value in given.values():
+    values = given.values()
+    if _NUMBERS.issuperset(map(type, values)):  # as nearly always, and without a loop
+        if given and not (-LARGEST_NUMBER <= min(values) and max(values) <= LARGEST_NUMBER):
+            raise _Unsure
+        return given
+    for value in values:
         kind = type(value)
         if kind is float or kind is int:
             if not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
