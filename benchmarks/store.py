@@ -291,8 +291,8 @@ def _ingestion(told: dict[str, dict[str, float]], load_before: float) -> Result:
             "connections, each batch on disk before its answer; into the store of a million "
             f"customers: alone, beside {STEADY:g} scores by id a second, and beside as many as "
             f"{CONNECTIONS} connections get, for {INGEST_SECONDS:g} s each. First: "
-            "straight after a checkpoint, when PostgreSQL logs whole each page that is touched; the "
-            "others half a minute later."
+            "straight after a checkpoint, when PostgreSQL logs whole each page that is touched; "
+            "the others half a minute later."
         ),
         columns=(
             "", "events/s, first", "alone", f"beside {STEADY:g} scores/s", "their p99 ms",

@@ -99,6 +99,9 @@ class Event(NamedTuple):
     known_at: int | None = None
 
 
+_TIME, _EVENT_ID = itemgetter(0), itemgetter(Event._fields.index("event_id"))
+
+
 class EventLog(NamedTuple):
     """Events of many customers as flat arrays, sorted by (customer, time, kind, order, ...).
 
@@ -149,13 +152,16 @@ def canonical(events: Iterable[Event]) -> list[Event]:
     first to be known is kept: what is sent again later changes nothing that was known before.
     """
     given = list(events)
-    if len({event[0] for event in given}) == len(given):
-        kept = sorted(given, key=itemgetter(0))
+    if len(set(map(_TIME, given))) == len(given):
+        kept = sorted(given, key=_TIME)
     else:
         kept = []
         for run in _runs(sorted(given, key=_moment)):
             kept.extend(run if len(run) == 1 else _distinct(sorted(run, key=sort_key)))
-    named = [at for at, event in enumerate(kept) if event.event_id is not None]
+    ids = list(map(_EVENT_ID, kept))
+    if ids.count(None) == len(ids):
+        return kept
+    named = [at for at, event_id in enumerate(ids) if event_id is not None]
     first: dict[str | None, int] = {}
     for at in named:
         other = first.setdefault(kept[at].event_id, at)
@@ -257,5 +263,7 @@ def sort_key(event: Event) -> tuple[object, ...]:
 def _codes(names: Sequence[str | None]) -> list[int]:
     if names.count(None) == len(names):
         return [-1] * len(names)
+    if None not in names and len(set(names)) == len(names):
+        return list(range(len(names)))
     codes: dict[str | None, int] = {None: -1}
     return [codes.setdefault(name, len(codes) - 1) for name in names]

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-
 from churn.errors import KeepwellError
 from service.metrics import ByLabels, Counter
 from service.patience import Patience

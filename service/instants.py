@@ -13,12 +13,12 @@ _RFC_3339 = re.compile(
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_NAIVE = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
 _FIRST_DAY = _EPOCH_NAIVE.toordinal()
 
 
 def _microseconds(moment: datetime) -> int:
-    past = moment - _EPOCH
-    return (past.days * 86_400 + past.seconds) * 1_000_000 + past.microseconds
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 EARLIEST = 0
@@ -55,7 +55,7 @@ def parse(text: str) -> int:
     if match[3] is None:
         raise BadInstant("no_offset")
     try:
-        micros = _microseconds(datetime.fromisoformat(text.upper()))
+        micros = (datetime.fromisoformat(text.upper()) - _EPOCH) // _MICROSECOND
     except ValueError:
         raise BadInstant("not_rfc_3339") from None
     if not EARLIEST <= micros < LATEST:

@@ -207,9 +207,12 @@ def _usual(item: dict[str, Any]) -> Event:
         amount = _number(amount, -LARGEST_NUMBER)
         if amount <= 0.0 and kind in MONEY_KINDS:
             raise _Unsure
-    return Event(occurred_at, kind, order_id, amount)
+    # `Event(...)` without a Python function of its own for each.
+    return _made(Event, (occurred_at, kind, order_id, amount, *_NOT_GIVEN))
 
 
+_made = tuple.__new__
+_NOT_GIVEN = (None,) * (len(Event._fields) - 4)
 _USUAL = frozenset({"occurred_at", "kind", "order_id", "amount"})
 _NUMBERS = frozenset({float, int})
 _OPTIONAL = frozenset(Event._fields) - {"occurred_at", "kind"}
