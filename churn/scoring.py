@@ -1,5 +1,6 @@
 """From rows and a bundle to scores with words: the path that requests, batches and files share."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -197,7 +198,7 @@ class Scorer(MatrixScorer):
         found = self._one.score(X, missing, self._absent(present))
         limits = self.bundle.manifest.thresholds
         band = (found.probability >= limits.medium) + (found.probability >= limits.high)
-        return self.answers.answer(row, numbers, SCORED, band, found, self._beyond(X).get(0, ()))
+        return self.answers.answer(row, numbers, SCORED, band, found, self._beyond_alone(X))
 
     def _has_probability(self, numbers: Sequence[float], present: frozenset[Feed]) -> bool:
         """Whether a row is neither of a lapsed customer nor of one too little is known of."""
@@ -230,6 +231,13 @@ class Scorer(MatrixScorer):
             rows, X.tolist(), scores.status.tolist(), scores.band.tolist(), found, strict=True
         )
         return [self.answers.answer(*one, beyond.get(at, ())) for at, one in enumerate(told)]
+
+    def _beyond_alone(self, X: Floats) -> Sequence[int]:
+        """Which numbers of the one row lie beyond training's range."""
+        if not any_outside(X, self._low, self._high):
+            return ()
+        beyond: list[int] = ((X[0] < self._low) | (X[0] > self._high)).nonzero()[0].tolist()
+        return beyond
 
     def _beyond(self, X: Floats) -> dict[int, list[int]]:
         """Which numbers of which rows lie beyond training's range."""

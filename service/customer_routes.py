@@ -5,21 +5,19 @@ from urllib.parse import unquote
 
 import orjson
 from fastapi import APIRouter, Request, Response
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from service import contract
 from service.erasure import Erased
 from service.faults import fault_of
 from service.problems import INVALID_FIELD, NOT_FOUND, FieldError, Problem
 from service.responses import Erasure
-from service.schemas import Identifier
+from service.schemas import IDENTIFIER
 from service.state import state_of
 
 router = APIRouter(tags=["customers"])
 
 CUSTOMERS = "/v1/customers/"
-
-_IDENTIFIER = TypeAdapter(Identifier)
 
 
 @router.delete(
@@ -71,7 +69,7 @@ def identifier(request: Request, rest: str) -> str:
             "There is nothing at this path; a slash within a customer's id is sent as %2F.",
         )
     try:
-        return _IDENTIFIER.validate_python(unquote(sent, errors="strict"))
+        return IDENTIFIER.validate_python(unquote(sent, errors="strict"))
     except UnicodeDecodeError:
         code, sentence = "bad_unicode", "must be UTF-8, percent-encoded"
     except ValidationError as error:

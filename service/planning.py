@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from pydantic import ValidationError
 from starlette.types import Receive, Scope
 
 from churn.events import MICROSECONDS_PER_DAY
@@ -35,7 +36,7 @@ from service.plan.noted import Noted
 from service.plan.options import Options, joined
 from service.plan.standing import Book, make_around
 from service.problems import NOT_FOUND, Problem, invalid_field
-from service.schemas import PlanLimits
+from service.schemas import IDENTIFIER, PlanLimits
 from service.state import State, count_failure
 from service.store.decisions import Decided
 from service.store.recorder import Standing
@@ -154,7 +155,7 @@ class Planning:
             item = {"customer_id": customer} if isinstance(customer, str) else customer
             who = item.get("customer_id") if isinstance(item, dict) else None
             self._rows.append(Row(item, _wrong(item, seen)))
-            if isinstance(who, str):
+            if isinstance(who, str) and _is_identifier(who):
                 seen.add(who)
                 if item.get("events") is None and item.get("features") is None:
                     by_id.append(who)
@@ -317,6 +318,15 @@ class Planning:
         count_failure(self._state.metrics, problem)
         document = problem.document(instance=self._instance, request_id=self._request_id)
         return {"index": index, **document}
+
+
+def _is_identifier(text: str) -> bool:
+    """Whether a store may be asked for it; what is none is refused with its row."""
+    try:
+        IDENTIFIER.validate_python(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def _wrong(item: Any, seen: set[str]) -> Problem | None:

@@ -8,6 +8,7 @@ from pydantic import (
     FailFast,
     Field,
     PlainValidator,
+    TypeAdapter,
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
@@ -45,6 +46,7 @@ Instant = Annotated[
 Identifier = Annotated[
     str, Field(min_length=1, max_length=LONGEST_IDENTIFIER, pattern=NO_CONTROL_CHARACTERS)
 ]
+IDENTIFIER = TypeAdapter(Identifier)
 Label = Annotated[str, Field(min_length=1, max_length=LONGEST_LABEL, pattern=NO_CONTROL_CHARACTERS)]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
 NotNegative = Annotated[float, Field(allow_inf_nan=False, ge=0, le=LARGEST_NUMBER)]

@@ -1,5 +1,6 @@
 """`POST /v1/plan`: who of a list gets what, under a budget and so many places."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,16 @@ def test_everybody_is_given_something_or_told_why_not(client: AppClient) -> None
     assert set(left.values()) <= set(REASONS)
     assert answer["errors"] == []
     assert answer["expected_value"] <= answer["upper_bound"]
+
+
+@pytest.mark.parametrize("wrong", ["\ud800", "a\x00b", "", "x" * 500])
+def test_what_can_be_no_identifier_is_a_row_that_is_refused(client: AppClient, wrong: str) -> None:
+    keep(client, "stored", RECENT)
+    body = json.dumps({"customers": [wrong, "stored", {"customer_id": wrong}]}).encode()
+    answer = client.post("/v1/plan", body)
+    assert answer.status_code == 200
+    assert [one["index"] for one in answer.json()["errors"]] == [0, 2]
+    assert everybody(answer.json()) == {"stored"}
 
 
 def test_what_is_owed_is_given_first_as_far_as_there_are_places(client: AppClient) -> None:
