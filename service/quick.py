@@ -67,7 +67,8 @@ def quick_event(value: Any) -> tuple[str, Event] | None:
         return None
     item = dict(value)
     try:
-        return _text(item.pop("customer_id"), LONGEST_IDENTIFIER), _event(item)
+        customer_id = _text(item.pop("customer_id"), LONGEST_IDENTIFIER)
+        return customer_id, _usual(item) if item.keys() <= _USUAL else _event(item)
     except (_Unsure, TypeError, KeyError, instants.BadInstant):
         return None
 
@@ -123,7 +124,10 @@ def _checked(value: Any) -> Checked:
         elif name == "events":
             if type(given) is not list:
                 raise _Unsure
-            events = [_event(item) for item in given]
+            events = [
+                _usual(item) if type(item) is dict and item.keys() <= _USUAL else _event(item)
+                for item in given
+            ]
         elif name == "as_of":
             as_of = instants.parse(given)
         elif name == "features":
@@ -147,8 +151,6 @@ def _checked(value: Any) -> Checked:
 def _event(item: Any) -> Event:
     if type(item) is not dict:
         raise _Unsure
-    if item.keys() <= _USUAL:
-        return _usual(item)
     kind: Kind | None = None
     occurred_at = known_at = order_id = amount = value = None
     quantity = discount = category = case_id = channel = event_id = None
@@ -203,7 +205,9 @@ def _usual(item: dict[str, Any]) -> Event:
     order_id, amount = item.get("order_id"), item.get("amount")
     if order_id is not None:
         _text(order_id, LONGEST_IDENTIFIER)
-    if amount is not None:
+    if type(amount) is float and 0.0 < amount <= LARGEST_NUMBER:
+        pass  # as nearly always, and fine of every kind
+    elif amount is not None:
         amount = _number(amount, -LARGEST_NUMBER)
         if amount <= 0.0 and kind in MONEY_KINDS:
             raise _Unsure
