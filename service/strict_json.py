@@ -133,7 +133,12 @@ def counted(body: bytes) -> tuple[Any, int] | None:
     with no space between a key and its colon, every member of the text has one `":`, so a text
     with as many of these as there are members in what was parsed has no key twice.
     """
-    if len(body) > _MOST_QUICK_BYTES or _is_dense(body):
+    return None if _is_dense(body) else _counted(body)
+
+
+def _counted(body: bytes) -> tuple[Any, int] | None:
+    """The same of a text that was looked through for tiny values already."""
+    if len(body) > _MOST_QUICK_BYTES:
         return None
     for sign in _SPACED:
         if sign in body:
@@ -169,7 +174,7 @@ def _is_dense(body: bytes) -> bool:
 
 def _quick(body: bytes) -> Any:
     """What a fast parser gives, where that is surely what the strict one would; else `_UNSURE`."""
-    found = counted(body)
+    found = _counted(body)
     if found is None:
         return _UNSURE
     value, members = found
