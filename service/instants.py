@@ -17,13 +17,9 @@ _MICROSECOND = timedelta(microseconds=1)
 _FIRST_DAY = _EPOCH_NAIVE.toordinal()
 
 
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
-
-
 EARLIEST = 0
 """What is dated before 1970 is a placeholder for an unknown date: training sets it aside."""
-LATEST = _microseconds(datetime(2200, 1, 1, tzinfo=UTC))
+LATEST = (datetime(2200, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
 class BadInstant(Exception):
