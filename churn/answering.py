@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from churn.bundle import Bundle
 from churn.columns import UNSEEN
 from churn.events import MICROSECONDS_PER_DAY
+from churn.few_rows import RowNumbers
 from churn.loss import CATEGORIES
 from churn.matrix import LAPSED, SCORED
-from churn.one_row import RowNumbers
 from churn.policy.action import Action
 from churn.policy.advise import Advisor, Known
 from churn.policy.policy import Policy

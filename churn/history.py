@@ -132,7 +132,8 @@ class History:
     def log(self, customer_id: str, upto: int | None = None) -> EventLog:
         """The columnar form of what was received up to a write; as `events`, and quicker."""
         if self._is_plain(upto):
-            return columnar(customer_id, self._all())
+            columns = self._all()
+            return columnar([customer_id], [0, len(columns[0])], columns)
         return customer_log(customer_id, (event for event, _ in self._kept(upto)))
 
     def merged(self, events: Sequence[Event], received: int) -> tuple["History", list[bool]]:

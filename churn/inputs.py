@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from itertools import compress
 from typing import NamedTuple
@@ -81,9 +81,15 @@ class Inputs:
         RequestError
             A number below zero that no history could give, text for a number, or the reverse.
         """
-        row = self._plain(named)
-        if row is not None:
-            return row
+        found = self._plain([named])
+        return self._looked_at(named) if found is None else found[0]
+
+    def rows(self, named: Sequence[Mapping[str, Raw]]) -> NDArray[np.float64]:
+        """What `row` makes of each of n customers' values, shape (n, n_inputs)."""
+        found = self._plain(named)
+        return np.array([self.row(one) for one in named]) if found is None else found
+
+    def _looked_at(self, named: Mapping[str, Raw]) -> NDArray[np.float64]:
         numbers = [math.nan] * len(self.schema)
         inputs = self._inputs
         for name, value in named.items():
@@ -113,20 +119,24 @@ class Inputs:
             numbers[at] = number
         return np.array(numbers)
 
-    def _plain(self, named: Mapping[str, Raw]) -> NDArray[np.float64] | None:
-        """The row of nothing but numbers that may be; None where one has to look at each.
+    def _plain(self, named: Sequence[Mapping[str, Raw]]) -> NDArray[np.float64] | None:
+        """The rows of nothing but numbers that may be; None where one has to look at each.
 
         Nearly all are, and a loop over the names takes longer than the trees do.
         """
-        if not self._are_numbers or not named.keys() <= self._inputs.keys():
+        if not self._are_numbers:
             return None
-        values = list(map(named.get, self.schema.names))
-        if not _NUMBERS.issuperset(map(type, values)):
+        known, names = self._inputs.keys(), self.schema.names
+        lines = []
+        for one in named:
+            values = list(map(one.get, names))
+            if not (one.keys() <= known and _NUMBERS.issuperset(map(type, values))):
+                return None
+            lines.append(values)
+        X = np.array(lines, dtype=np.float64)  # None is NaN
+        if len(self._not_negative) and (X[:, self._not_negative] < 0.0).any():
             return None
-        row = np.array(values, dtype=np.float64)  # None is NaN
-        if len(self._not_negative) and (row[self._not_negative] < 0.0).any():
-            return None
-        return row
+        return X
 
     def missing(self, row: NDArray[np.float64], feeds: frozenset[Feed] | None) -> tuple[str, ...]:
         """The columns that a caller with these feeds should have sent and did not."""

@@ -1,15 +1,15 @@
 """From what a caller sends of one customer to a row that can be scored."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from churn.columns import Raw
 from churn.errors import RequestError
-from churn.events import KIND_CODES, Event, EventLog, Feed, Kind, customer_log
-from churn.features import FEATURES, POSITION, FeatureSettings, features
+from churn.events import KIND_CODES, Event, EventLog, Feed, Kind, customers_log
+from churn.features import FEATURES, POSITION, FeatureSettings, feature_rows
 from churn.history import History
 from churn.inputs import Inputs
 from churn.manifest import Manifest
@@ -60,6 +60,25 @@ class CustomerRow(NamedTuple):
     contacts: tuple[Contact, ...] = ()
 
 
+class Sent(NamedTuple):
+    """What a caller says beside a customer's events; attributes as of `CustomerRow`.
+
+    Attributes
+    ----------
+    named : mapping of str to float, str or None, optional
+        Features that are sent ready: beside events those that no event tells, the user's own.
+    """
+
+    customer_id: str
+    as_of: int
+    named: Mapping[str, Raw] | None = None
+    feeds: frozenset[Feed] | None = None
+    max_reasons: int = 3
+    direction: Direction = "raises"
+    language: Language = "en"
+    channels: frozenset[str] | None = None
+
+
 class Rows:
     """Makes the rows of one model.
 
@@ -83,41 +102,30 @@ class Rows:
         self._minimum_features = manifest.minimum_features
 
     def of_events(
-        self,
-        customer_id: str,
-        events: Sequence[Event],
-        as_of: int,
-        *,
-        own: Mapping[str, Raw] | None = None,
-        feeds: frozenset[Feed] | None = None,
-        max_reasons: int = 3,
-        direction: Direction = "raises",
-        language: Language = "en",
-        channels: frozenset[str] | None = None,
+        self, customer_id: str, events: Sequence[Event], as_of: int, **how: Any
     ) -> CustomerRow:
-        """Make one customer's row from the history in the observation window.
+        """Make one customer's row: as `of_histories`, what else is sent by name."""
+        return self.of_histories([Sent(customer_id, as_of, **how)], [events])[0]
+
+    def of_histories(
+        self, sent: Sequence[Sent], histories: Sequence[Sequence[Event]]
+    ) -> list[CustomerRow]:
+        """Make customers' rows from the histories in the observation window.
 
         Parameters
         ----------
-        customer_id : str
-            Opaque identifier.
-        events : sequence of Event
-            In any order; repeats are dropped, events at or after `as_of` are not seen.
-        as_of : int
-            Microseconds since 1970-01-01 UTC.
-        own : mapping of str to float, str or None, optional
-            The columns that no event tells: those of the user's own.
-        feeds, max_reasons, direction, language, channels
-            As in `CustomerRow`.
+        sent : sequence of Sent
+            Who they are.
+        histories : sequence of sequences of Event
+            Of each, in any order; repeats are dropped, events at or after `as_of` are not seen.
 
         Raises
         ------
         RequestError
-            A column in `own` that the model does not have or that events tell, or a wrong value;
+            A column in `named` that the model does not have or that events tell, or a wrong value;
             or the model reads no events.
         """
-        log = customer_log(customer_id, events)
-        return self._of_log(log, as_of, own, feeds, max_reasons, direction, language, channels)
+        return self._of_log(customers_log([one.customer_id for one in sent], histories), sent)
 
     def of_history(
         self,
@@ -126,11 +134,7 @@ class Rows:
         as_of: int,
         *,
         upto: int | None = None,
-        feeds: frozenset[Feed] | None = None,
-        max_reasons: int = 3,
-        direction: Direction = "raises",
-        language: Language = "en",
-        channels: frozenset[str] | None = None,
+        **how: Any,
     ) -> CustomerRow:
         """Make one customer's row from stored events: the row that sending them would make.
 
@@ -140,7 +144,7 @@ class Rows:
             The customer's.
         upto : int, optional
             Number of the last write to be seen.
-        customer_id, as_of, feeds, max_reasons, direction, language, channels
+        customer_id, as_of, **how
             As in `of_events`.
 
         Raises
@@ -149,19 +153,9 @@ class Rows:
             The model reads no events.
         """
         log = history.log(customer_id, upto)
-        return self._of_log(log, as_of, None, feeds, max_reasons, direction, language, channels)
+        return self._of_log(log, [Sent(customer_id, as_of, **how)])[0]
 
-    def _of_log(
-        self,
-        log: EventLog,
-        as_of: int,
-        own: Mapping[str, Raw] | None,
-        feeds: frozenset[Feed] | None,
-        max_reasons: int,
-        direction: Direction,
-        language: Language,
-        channels: frozenset[str] | None,
-    ) -> CustomerRow:
+    def _of_log(self, log: EventLog, sent: Sequence[Sent]) -> list[CustomerRow]:
         if not self._schema.loop:
             raise RequestError(
                 "this model was made of a ready feature table and reads no events; send "
@@ -169,52 +163,69 @@ class Rows:
                 pointer="/events",
                 code="events_not_read",
             )
-        found = features(log, as_of, self._settings)[0]
-        numbers = found
-        missing: tuple[str, ...] = ()
-        if own or self._schema.extras:
-            numbers = self.inputs.row(own or {})
-            told = [name for name in own or {} if name in POSITION]
-            if told:
-                raise RequestError(
-                    f"{told[0]} is computed from the events; beside events send only your own "
-                    "columns",
-                    pointer=f"/features/{told[0]}",
-                    code="computed_from_events",
+        n = len(sent)
+        as_ofs = np.array([one.as_of for one in sent], dtype=np.int64)
+        found = feature_rows(log, np.arange(n, dtype=np.int64), as_ofs, self._settings)
+        until = as_ofs if n == 1 else np.repeat(as_ofs, np.diff(log.offsets))
+        is_late = (log.time >= until) | (log.known_at >= until)
+        has_late, has_contacts = bool(is_late.any()), _CONTACT in log.kind.tobytes()
+        rows = []
+        for at, one in enumerate(sent):
+            numbers = found[at]
+            missing: tuple[str, ...] = ()
+            if one.named or self._schema.extras:
+                numbers = self._with_own(numbers, one.named or {})
+                missing = self.inputs.missing_own(numbers)
+            warnings = _missing(missing)
+            contacts: tuple[Contact, ...] = ()
+            if has_late or has_contacts:
+                mine = slice(log.offsets[at], log.offsets[at + 1])
+                late = is_late[mine]
+                if late.any():
+                    warnings += (
+                        f"{np.count_nonzero(late)} events at or after as_of, or known only then, "
+                        "were not seen",
+                    )
+                known = log.time[mine][(log.kind[mine] == _CONTACT) & ~late]
+                contacts = tuple([Contact(when) for when in known.tolist()])
+            rows.append(
+                CustomerRow(
+                    one.customer_id,
+                    numbers,
+                    one.as_of,
+                    one.feeds,
+                    one.max_reasons,
+                    one.direction,
+                    one.language,
+                    warnings,
+                    missing,
+                    one.channels,
+                    contacts,
                 )
-            numbers[: len(FEATURES)] = found
-            missing = self.inputs.missing_own(numbers)
-        warnings = _missing(missing)
-        later = np.count_nonzero((log.time >= as_of) | (log.known_at >= as_of))
-        if later:
-            warnings += (f"{later} events at or after as_of, or known only then, were not seen",)
-        return CustomerRow(
-            log.customer_ids[0],
-            numbers,
-            as_of,
-            feeds,
-            max_reasons,
-            direction,
-            language,
-            warnings,
-            missing,
-            channels,
-            _contacts(log, as_of),
-        )
+            )
+        return rows
+
+    def _with_own(self, found: NDArray[np.float64], own: Mapping[str, Raw]) -> NDArray[np.float64]:
+        """What the events tell, and the columns of the user's own."""
+        numbers = self.inputs.row(own)
+        told = [name for name in own if name in POSITION]
+        if told:
+            raise RequestError(
+                f"{told[0]} is computed from the events; beside events send only your own columns",
+                pointer=f"/features/{told[0]}",
+                code="computed_from_events",
+            )
+        numbers[: len(FEATURES)] = found
+        return numbers
 
     def of_features(
-        self,
-        customer_id: str,
-        named: Mapping[str, Raw],
-        as_of: int,
-        *,
-        feeds: frozenset[Feed] | None = None,
-        max_reasons: int = 3,
-        direction: Direction = "raises",
-        language: Language = "en",
-        channels: frozenset[str] | None = None,
+        self, customer_id: str, named: Mapping[str, Raw], as_of: int, **how: Any
     ) -> CustomerRow:
-        """Make one customer's row from features that the caller computed.
+        """Make one customer's row: as `of_named`, what else is sent by name."""
+        return self.of_named([Sent(customer_id, as_of, named, **how)])[0]
+
+    def of_named(self, sent: Sequence[Sent]) -> list[CustomerRow]:
+        """Make customers' rows from features that the caller computed.
 
         Raises
         ------
@@ -223,16 +234,31 @@ class Rows:
         RequestError
             A number below zero that no history could give, text for a number, or the reverse.
         """
-        numbers = self.inputs.row(named)
-        missing = self.inputs.missing(numbers, feeds)
-        warnings = _missing(missing) + self._unused(named)
-        too_few = np.count_nonzero(numbers == numbers) < self._minimum_features
-        if too_few and self._schema.loop:
-            numbers[_SILENCE] = np.nan  # too little to say anything
-        return CustomerRow(
-            customer_id, numbers, as_of, feeds, max_reasons, direction, language, warnings,
-            missing, channels,
-        )  # fmt: skip
+        X = self.inputs.rows([one.named or {} for one in sent])
+        lacking: list[tuple[str, ...]] = [()] * len(X)
+        is_known = X == X
+        if not is_known.all():
+            lacking = [
+                self.inputs.missing(row, one.feeds) for row, one in zip(X, sent, strict=True)
+            ]
+            if self._schema.loop:
+                known = np.count_nonzero(is_known, axis=1)
+                X[known < self._minimum_features, _SILENCE] = np.nan  # too little to say anything
+        return [
+            CustomerRow(
+                one.customer_id,
+                numbers,
+                one.as_of,
+                one.feeds,
+                one.max_reasons,
+                one.direction,
+                one.language,
+                _missing(missing) + self._unused(one.named or {}),
+                missing,
+                one.channels,
+            )
+            for one, numbers, missing in zip(sent, X, lacking, strict=True)
+        ]
 
     def warnings(
         self,
@@ -274,11 +300,3 @@ class Rows:
 
 def _missing(names: Sequence[str]) -> tuple[str, ...]:
     return (f"missing features: {', '.join(names)}",) if names else ()
-
-
-def _contacts(log: EventLog, as_of: int) -> tuple[Contact, ...]:
-    """What the events tell of deliveries: when, and no more."""
-    if _CONTACT not in log.kind.tobytes():  # as nearly always: a search in bytes
-        return ()
-    known = (log.kind == _CONTACT) & (log.time < as_of) & (log.known_at < as_of)
-    return tuple([Contact(at) for at in log.time[known].tolist()])

@@ -12,8 +12,8 @@ from churn.columns import Raw
 from churn.compiled import Floats, Integers
 from churn.events import Event, Feed
 from churn.features import absent_features
+from churn.few_rows import RowNumbers, RowScorer
 from churn.matrix import LAPSED, SCORED, SILENCE, MatrixScorer, any_outside
-from churn.one_row import RowNumbers, RowScorer
 from churn.policy.advise import Advisor
 from churn.policy.advise_many import ManyActions, advise_many
 from churn.policy.contacts import RecentContacts
@@ -65,9 +65,7 @@ class Scorer(MatrixScorer):
         references = {entry.name: entry.reference for entry in bundle.manifest.features}
         self._low = np.array([_or_nan(references, name, "minimum") for name in names])
         self._high = np.array([_or_nan(references, name, "maximum") for name in names])
-        self._one = None
-        if RowScorer.is_for(bundle):
-            self._one = RowScorer(bundle, _SILENT)
+        self._few = RowScorer(bundle, _SILENT) if RowScorer.is_for(bundle) else None
         self.answers = Answers(bundle, self.policy, self.advisor)
 
     def with_policy(self, policy: Policy) -> "Scorer":
@@ -89,13 +87,15 @@ class Scorer(MatrixScorer):
     def score_rows(self, rows: Sequence[CustomerRow]) -> list[CustomerScore]:
         """Score customers, all of one set of feeds in one block; answers in the rows' order."""
         if len(rows) == 1:
-            return [self._alone(rows[0])]
+            return self._of_same_feeds(rows)
         together: dict[frozenset[Feed] | None, list[int]] = {}
         for at, row in enumerate(rows):
             together.setdefault(row.feeds, []).append(at)
+        if len(together) == 1:
+            return self._of_same_feeds(rows)
         scores: dict[int, CustomerScore] = {}
         for places in together.values():
-            found = self._block([rows[at] for at in places])
+            found = self._of_same_feeds([rows[at] for at in places])
             scores.update(zip(places, found, strict=True))
         return [scores[at] for at in range(len(rows))]
 
@@ -186,19 +186,31 @@ class Scorer(MatrixScorer):
         listed = contributions.tolist()
         return self.answers.reasons(named, listed, max_reasons, direction, language)
 
-    def _alone(self, row: CustomerRow) -> CustomerScore:
-        """Score one row, as `_block` would."""
-        X = np.array([row.numbers])
-        self.schema.mask_absent(X, row.feeds)
-        numbers: list[float] = X[0].tolist()
-        present = self.feeds if row.feeds is None else row.feeds & self.feeds
-        if self._one is None or not self._has_probability(numbers, present):
-            return self._block([row])[0]
+    def _of_same_feeds(self, rows: Sequence[CustomerRow]) -> list[CustomerScore]:
+        """Score rows of the same feeds."""
+        feeds = rows[0].feeds
+        X = np.array([row.numbers for row in rows])
+        self.schema.mask_absent(X, feeds)
+        listed: list[list[float]] = X.tolist()
+        present = self.feeds if feeds is None else feeds & self.feeds
+        have = [self._has_probability(numbers, present) for numbers in listed]
+        if self._few is None or not all(have):
+            return self._block(rows, X, listed)
         missing = absent_features(present) if self.schema.loop else _NONE
-        found = self._one.score(X, missing, self._absent(present))
-        limits = self.bundle.manifest.thresholds
-        band = (found.probability >= limits.medium) + (found.probability >= limits.high)
-        return self.answers.answer(row, numbers, SCORED, band, found, self._beyond_alone(X))
+        found = self._few.score(X, missing, self._absent(present))
+        beyond = self._beyond(X)
+        medium, high = self.bundle.manifest.thresholds.medium, self.bundle.manifest.thresholds.high
+        return [
+            self.answers.answer(
+                row,
+                numbers,
+                SCORED,
+                (one.probability >= medium) + (one.probability >= high),
+                one,
+                beyond.get(at, ()),
+            )
+            for at, (row, numbers, one) in enumerate(zip(rows, listed, found, strict=True))
+        ]
 
     def _has_probability(self, numbers: Sequence[float], present: frozenset[Feed]) -> bool:
         """Whether a row is neither of a lapsed customer nor of one too little is known of."""
@@ -207,13 +219,12 @@ class Scorer(MatrixScorer):
             return Feed.ORDERS in present and numbers[SILENCE] <= manifest.inactivity_days
         return len(numbers) - sum(map(math.isnan, numbers)) >= manifest.minimum_features
 
-    def _block(self, rows: Sequence[CustomerRow]) -> list[CustomerScore]:
-        """Score rows of the same feeds."""
-        feeds = rows[0].feeds
-        X = np.array([row.numbers for row in rows])
-        self.schema.mask_absent(X, feeds)
+    def _block(
+        self, rows: Sequence[CustomerRow], X: Floats, listed: Sequence[list[float]]
+    ) -> list[CustomerScore]:
+        """Score rows of the same feeds, whatever they and the model are like."""
         # What the model never saw moves no probability, but an open complaint is acted on.
-        scores = self.score_matrix(X, feeds=feeds)
+        scores = self.score_matrix(X, feeds=rows[0].feeds)
         beyond = self._beyond(X)
         assert scores.contributions is not None
         found = map(
@@ -227,17 +238,8 @@ class Scorer(MatrixScorer):
             self.days_until_purchase(scores.curve).tolist(),
             scores.contributions.tolist(),
         )
-        told = zip(
-            rows, X.tolist(), scores.status.tolist(), scores.band.tolist(), found, strict=True
-        )
+        told = zip(rows, listed, scores.status.tolist(), scores.band.tolist(), found, strict=True)
         return [self.answers.answer(*one, beyond.get(at, ())) for at, one in enumerate(told)]
-
-    def _beyond_alone(self, X: Floats) -> Sequence[int]:
-        """Which numbers of the one row lie beyond training's range."""
-        if not any_outside(X, self._low, self._high):
-            return ()
-        beyond: list[int] = ((X[0] < self._low) | (X[0] > self._high)).nonzero()[0].tolist()
-        return beyond
 
     def _beyond(self, X: Floats) -> dict[int, list[int]]:
         """Which numbers of which rows lie beyond training's range."""

@@ -9,7 +9,7 @@ import orjson
 from churn.errors import RequestError
 from churn.history import History
 from churn.policy.action import Action
-from churn.rows import Rows
+from churn.rows import Rows, Sent
 from churn.scoring import CustomerRow, CustomerScore
 from service import instants
 from service.marks import Held, Marks
@@ -38,12 +38,23 @@ class Scoring:
         Goes into every answer.
     mode : str
         ``single`` or ``batch``, a metric label.
+
+    Attributes
+    ----------
+    loaded : Loaded
+        As given.
+    now : int
+        As given.
+    seconds : float
+        What scoring took so far.
+    reach : int
+        How long contacts matter, microseconds.
     """
 
     def __init__(
         self, loaded: Loaded, metrics: Metrics, *, now: int, request_id: str, mode: str
     ) -> None:
-        self._loaded = loaded
+        self.loaded = loaded
         self._metrics = metrics
         self.now = now
         self._scored_at = instants.text(now)
@@ -69,7 +80,7 @@ class Scoring:
         """
         started = time.perf_counter()
         try:
-            return customer_row(self._loaded.scorer.rows, request, self.now, root)
+            return customer_row(self.loaded.scorer.rows, request, self.now, root)
         finally:
             self.seconds += time.perf_counter() - started
 
@@ -81,13 +92,13 @@ class Scoring:
         Problem
             What is stored is too old.
         """
-        feeds = self._loaded.scorer.feeds
+        feeds = self.loaded.scorer.feeds
         return marks.hold(self.as_of(request), request.feeds, feeds)
 
     def stored_row(self, request: Checked, history: History, held: Held) -> CustomerRow:
         """Make a request with nothing but an id ready to be scored, from what is stored."""
         started = time.perf_counter()
-        row = self._loaded.scorer.rows.of_history(
+        row = self.loaded.scorer.rows.of_history(
             request.customer_id,
             history,
             self.as_of(request),
@@ -102,7 +113,7 @@ class Scoring:
 
     def unknown(self, request: Checked) -> CustomerScore:
         """Answer for a customer of whom nothing is stored."""
-        score = self._loaded.scorer.unknown(request.customer_id, self.as_of(request))
+        score = self.loaded.scorer.unknown(request.customer_id, self.as_of(request))
         self._count(score)
         return score
 
@@ -117,21 +128,21 @@ class Scoring:
     def scores(self, rows: Sequence[CustomerRow]) -> list[CustomerScore]:
         """Score rows and count them."""
         started = time.perf_counter()
-        scores = self._loaded.scorer.score_rows(rows)
+        scores = self.loaded.scorer.score_rows(rows)
         self.seconds += time.perf_counter() - started
         for score in scores:
             self._count(score)
-        if self._loaded.shadow is not None:
-            self._loaded.shadow.offer(rows, scores)
-        if self._loaded.window is not None:
-            self._loaded.window.rows(rows, scores)
+        if self.loaded.shadow is not None:
+            self.loaded.shadow.offer(rows, scores)
+        if self.loaded.window is not None:
+            self.loaded.window.rows(rows, scores)
         return scores
 
     def _count(self, score: CustomerScore) -> None:
         metrics = self._metrics
         metrics.predict_rows[self._mode, score.status].inc()
         if score.churn_probability is not None:
-            metrics.probability[self._loaded.version].observe(score.churn_probability)
+            metrics.probability[self.loaded.version].observe(score.churn_probability)
         for reason in score.reasons:
             metrics.reasons[reason.code].inc()
         if score.action is not None:
@@ -178,22 +189,39 @@ def customer_row(rows: Rows, request: Checked, now: int, root: str = "") -> Cust
     Problem
         The domain refuses a field.
     """
-    as_of = now if request.as_of is None else request.as_of
-    how: dict[str, Any] = {
-        "feeds": request.feeds,
-        "max_reasons": request.max_reasons,
-        "direction": request.direction,
-        "language": request.language,
-        "channels": request.channels,
-    }
     try:
-        if request.events is None:
-            return rows.of_features(request.customer_id, request.features or {}, as_of, **how)
-        return rows.of_events(
-            request.customer_id, request.events, as_of, own=request.features, **how
-        )
+        return customer_rows(rows, [(request, now)])[0]
     except RequestError as error:
         raise invalid_field(str(error), root + error.pointer, error.code) from None
+
+
+def customer_rows(rows: Rows, requests: Sequence[tuple[Checked, int]]) -> list[CustomerRow]:
+    """Make rows of requests with `events` or `features`, each with its `as_of` if it has none.
+
+    Raises
+    ------
+    RequestError
+        The domain refuses a field of one of them.
+    """
+    sent = [
+        Sent(
+            one.customer_id,
+            now if one.as_of is None else one.as_of,
+            one.features,
+            one.feeds,
+            one.max_reasons,
+            one.direction,
+            one.language,
+            one.channels,
+        )
+        for one, now in requests
+    ]
+    histories = [one.events for one, _ in requests if one.events is not None]
+    if len(histories) == len(sent):
+        return rows.of_histories(sent, histories)
+    if not histories:
+        return rows.of_named(sent)
+    return [customer_rows(rows, [one])[0] for one in requests]
 
 
 def told(score: CustomerScore) -> dict[str, Any]:

@@ -71,6 +71,7 @@ from service.store.outcomes import Outcomes
 from service.store.reading import Reading
 from service.store.recorded import Scores
 from service.store.recorder import Recorder
+from service.together import Together
 from service.window import Window
 
 
@@ -163,6 +164,7 @@ def create_app(
         clearing=clearing,
         rooms=rooms.opened(settings, metrics),
         bodies=Arriving(settings.max_bodies_bytes, metrics),
+        together=Together(settings.max_events),
         deadlines=deadlines,
         jobs=jobs,
         drain=Drain(),

@@ -172,7 +172,7 @@ class Connection(HttpToolsProtocol):
             self._start_asgi_task(cycle, app)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self.traffic.waiting += 1
+        self.traffic.waiting.count += 1
         super()._start_asgi_task(cycle, app)
 
     def look(self, now: float) -> None:

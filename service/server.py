@@ -60,7 +60,7 @@ def run(settings: Settings) -> None:
     state.models.after_swap = settle
     _check_key(state.store)
     paths = {endpoint.partition(" ")[2] for endpoint in ACCESS if "{" not in endpoint}
-    traffic = Traffic(app, settings, state.metrics, paths)
+    traffic = Traffic(app, settings, state.metrics, paths, state.together.waiting)
     http: Any = partial(Connection, traffic)
     config = uvicorn.Config(
         app,

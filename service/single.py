@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from starlette.types import Receive, Scope
 
 from churn.history import History
 from churn.rows import CustomerRow
-from churn.scores import UNKNOWN, CustomerScore
+from churn.scores import UNKNOWN
 from service import body, contacts
 from service.answers import MODE_SINGLE, Scoring
 from service.context import id_of
@@ -17,19 +17,12 @@ from service.quick import Checked
 from service.recording import Answer, recording
 from service.state import State
 from service.store.errors import StoreTooNew, StoreUnavailable
-from service.validation import score_body
+from service.together import Asked
 
 LARGE_BODY = 32 * 1024
-"""Bytes of some 300 events; what is larger is checked and scored in a thread, beside the loop."""
+"""Bytes of some 300 events; what is larger is checked, and made a row, beside the loop."""
 
 T = TypeVar("T")
-
-
-class _Scored(NamedTuple):
-    """A score, and the row that it is of: none where nothing is stored."""
-
-    score: CustomerScore
-    row: CustomerRow | None
 
 
 async def score(state: State, scope: Scope, receive: Receive) -> Reply:
@@ -51,72 +44,80 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
         loaded, state.metrics, now=state.clock(), request_id=id_of(scope), mode=MODE_SINGLE
     )
 
-    def answer() -> tuple[Checked, _Scored | None]:
-        checked = score_body(
-            raw,
-            max_events=state.settings.max_events,
-            feature_names=loaded.feature_names,
-            has_store=loaded.scorer.schema.loop,
-        )
-        if checked.by_id or state.deliveries.any:
-            return checked, None
-        row = scoring.row(checked)
-        if state.deliveries.any is None:
-            row = contacts.unknown(row)
-        return checked, _scored(scoring, row)
-
-    checked, scored = await _where_it_fits(state, len(raw), answer)
-    if scored is None and checked.by_id:
-        scored = await _stored(state, scoring, checked)
-    elif scored is None:
-        scored = await _contacted(state, scoring, checked, len(raw))
+    asked = Asked(scoring, raw)
+    delivered = state.deliveries.any
+    if len(raw) > LARGE_BODY or delivered is not False:
+        asked.checked, asked.row = await _taken(state, scoring, raw, delivered)
+    await state.together.answer(asked)
+    checked = asked.checked
+    assert checked is not None
+    if asked.score is None:
+        asked.row = await _stored(state, scoring, checked)
+        if asked.row is None:
+            asked.score = scoring.unknown(checked)
+        else:
+            await state.together.answer(asked)
+    assert asked.score is not None
     state.metrics.predict_duration_seconds[MODE_SINGLE].observe(scoring.seconds)
-    answered = Answer(scored.score)
-    if checked.record and scored.score.status != UNKNOWN:
-        kept = recording(scored.score, scored.row, scoring.now)
+    answered = Answer(asked.score)
+    if checked.record and asked.score.status != UNKNOWN:
+        kept = recording(asked.score, asked.row, scoring.now)
         answered = kept.answer(await state.recorder.record([kept.remembered], kept.decisions))
     if state.audit is not None:
-        state.audit.scored(scope, answered, scored.row, scoring.now)
-    return Reply(scoring.render(*answered), body.JSON, loaded.version)
+        state.audit.scored(scope, answered, asked.row, scoring.now)
+    content = asked.content or scoring.render(*answered)
+    return Reply(content, body.JSON, loaded.version)
 
 
-async def _stored(state: State, scoring: Scoring, checked: Checked) -> _Scored:
-    """Answer from what is stored of the customer."""
+async def _taken(
+    state: State, scoring: Scoring, raw: bytes, delivered: bool | None
+) -> tuple[Checked, CustomerRow | None]:
+    """Check a request and make a row of what it holds; with what was delivered to the customer."""
+
+    def taken() -> tuple[Checked, CustomerRow | None]:
+        checked = state.together.check(scoring, raw)
+        if checked.by_id or delivered:
+            return checked, None
+        row = scoring.row(checked)
+        return checked, contacts.unknown(row) if delivered is None else row
+
+    checked, row = await _where_it_fits(state, len(raw), taken)
+    if delivered and not checked.by_id:
+        row = await _contacted(state, scoring, checked, len(raw))
+    return checked, row
+
+
+async def _stored(state: State, scoring: Scoring, checked: Checked) -> CustomerRow | None:
+    """What is stored of the customer; None where nothing is."""
     held = scoring.held(checked, await state.freshness.marks())
     as_of = scoring.as_of(checked)
     stored = await state.reading.stored(checked.customer_id, as_of - scoring.reach)
     events = stored.events
     if events is None:
-        return _Scored(scoring.unknown(checked), None)
+        return None
 
-    def answer() -> _Scored:
+    def made() -> CustomerRow:
         row = scoring.stored_row(checked, History.decode(events), held)
-        return _scored(scoring, contacts.added(row, stored.contacts, scoring.reach))
+        return contacts.added(row, stored.contacts, scoring.reach)
 
-    return await _where_it_fits(state, len(events), answer)
+    return await _where_it_fits(state, len(events), made)
 
 
-async def _contacted(state: State, scoring: Scoring, checked: Checked, size: int) -> _Scored:
-    """Answer from what was sent, and from what was delivered to the customer."""
+async def _contacted(state: State, scoring: Scoring, checked: Checked, size: int) -> CustomerRow:
+    """What was sent of the customer, and what was delivered to them."""
     since = scoring.as_of(checked) - scoring.reach
     try:
         stored = await state.reading.stored(checked.customer_id, since)
     except (StoreUnavailable, StoreTooNew):
         stored = None
 
-    def answer() -> _Scored:
+    def made() -> CustomerRow:
         row = scoring.row(checked)
         if stored is None:
-            return _scored(scoring, contacts.unknown(row))
-        row = contacts.added(row, stored.contacts, scoring.reach)
-        return _scored(scoring, row)
+            return contacts.unknown(row)
+        return contacts.added(row, stored.contacts, scoring.reach)
 
-    return await _where_it_fits(state, size, answer)
-
-
-def _scored(scoring: Scoring, row: CustomerRow) -> _Scored:
-    (found,) = scoring.scores([row])
-    return _Scored(found, row)
+    return await _where_it_fits(state, size, made)
 
 
 async def _where_it_fits(state: State, size: int, work: Callable[[], T]) -> T:

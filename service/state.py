@@ -27,6 +27,7 @@ from service.store.outcomes import Outcomes
 from service.store.reading import Reading
 from service.store.recorded import Scores
 from service.store.recorder import Recorder
+from service.together import Together
 
 if TYPE_CHECKING:
     # Their reading of lists needs this module.
@@ -55,6 +56,7 @@ class State:
     clearing: ThreadPoolExecutor
     rooms: Rooms
     bodies: Arriving
+    together: Together
     deadlines: Deadlines
     reading: Reading
     scores: Scores

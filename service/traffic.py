@@ -28,6 +28,21 @@ _PROBES = frozenset(path.encode() for path in PROBES)
 _ID = "REQUEST-ID"
 
 
+class Waiting:
+    """How many requests are read and not begun.
+
+    Attributes
+    ----------
+    count : int
+        So many.
+    """
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class Looked(Protocol):
     """A connection, as those see it who look after all of them."""
 
@@ -57,11 +72,13 @@ class Traffic:
         Told of what is refused.
     paths : collection of str, optional
         Those without parameters, as declared: the routes by which refusals are counted.
+    waiting : Waiting, optional
+        Whom to tell of requests that are read and not begun.
 
     Attributes
     ----------
-    waiting : int
-        Requests that are read and not begun.
+    waiting : Waiting
+        The same.
     draining : bool
         Whether connections end with the answer at hand.
     linger_seconds : float
@@ -69,11 +86,16 @@ class Traffic:
     """
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, metrics: Metrics, paths: Collection[str] = ()
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        metrics: Metrics,
+        paths: Collection[str] = (),
+        waiting: Waiting | None = None,
     ) -> None:
         self.settings = settings
         self.metrics = metrics
-        self.waiting = 0
+        self.waiting = waiting or Waiting()
         self.draining = False
         self.linger_seconds = 1.0
         self._app = app
@@ -85,12 +107,12 @@ class Traffic:
 
     def begin(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer a request that was among those waiting."""
-        self.waiting -= 1
+        self.waiting.count -= 1
         return self._app(scope, receive, send)
 
     def refusal(self, url: bytes, connections: int) -> str | None:
         """Why a request is not taken on; None if it is. Probes and scrapes always are."""
-        is_too_much = self.waiting >= self._allowed
+        is_too_much = self.waiting.count >= self._allowed
         if not is_too_much and connections <= self.settings.max_connections:
             return None
         if url.partition(b"?")[0] in _PROBES:

@@ -42,7 +42,7 @@ def test_events_and_own_columns_are_scored_together(client: AppClient, scorer: S
     request = quick(customer())
     assert request is not None
     expected = scorer.score_events(
-        "c-1042", request.events or (), instants.parse(AS_OF), own=OWN, max_reasons=8
+        "c-1042", request.events or (), instants.parse(AS_OF), named=OWN, max_reasons=8
     )
     assert body["churn_probability"] == expected.churn_probability
     assert [reason["text"] for reason in body["reasons"]] == [r.text for r in expected.reasons]

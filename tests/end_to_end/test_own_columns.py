@@ -136,7 +136,7 @@ def test_bulk_scores_are_the_services_to_the_last_bit(shop: Shop, tmp_path: Path
         customer = row["customer_id"]
         known = own(shop.folder, customer, as_of)
         single = scorer.score_events(
-            customer, history(shop.folder, customer), as_of, own=known, max_reasons=3
+            customer, history(shop.folder, customer), as_of, named=known, max_reasons=3
         )
         assert single.churn_probability == row["churn_probability"], customer
         assert [reason.text for reason in single.reasons] == [r["text"] for r in row["reasons"]]

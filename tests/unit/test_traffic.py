@@ -28,22 +28,22 @@ def counted(one: Traffic, name: str, **labels: str) -> float | None:
 
 def test_a_burst_is_taken_whole_and_of_an_overload_a_64th() -> None:
     one = traffic(max_waiting=256)
-    for one.waiting in range(256):
+    for one.waiting.count in range(256):
         assert one.refusal(SCORE, 1) is None
-    one.waiting = 256
+    one.waiting.count = 256
     assert one.refusal(SCORE, 1) == "waiting"
-    one.waiting = 4
+    one.waiting.count = 4
     assert one.refusal(SCORE, 1) == "waiting"
-    one.waiting = 3
+    one.waiting.count = 3
     assert one.refusal(SCORE, 1) is None
 
 
 def test_an_overload_is_over_when_nobody_was_refused_from_one_look_to_the_next() -> None:
     one = traffic(max_waiting=64)
-    one.waiting = 64
+    one.waiting.count = 64
     one.refusal(SCORE, 1)
     one.sweep((), 0.0)
-    one.waiting = 4
+    one.waiting.count = 4
     assert one.refusal(SCORE, 1) == "waiting"
     one.sweep((), 0.5)
     one.sweep((), 1.0)
@@ -52,7 +52,7 @@ def test_an_overload_is_over_when_nobody_was_refused_from_one_look_to_the_next()
 
 def test_whoever_is_begun_does_not_wait_any_more() -> None:
     one = traffic(max_waiting=1)
-    one.waiting = 1
+    one.waiting.count = 1
     asyncio.run(one.begin({}, None, None))  # type: ignore[arg-type]
     assert one.refusal(SCORE, 1) is None
 
@@ -60,7 +60,7 @@ def test_whoever_is_begun_does_not_wait_any_more() -> None:
 @pytest.mark.parametrize("url", [b"/health/live", b"/health/ready?x", b"/metrics"])
 def test_probes_and_scrapes_are_always_taken(url: bytes) -> None:
     one = traffic(max_waiting=1, max_connections=10)
-    one.waiting = 1_000
+    one.waiting.count = 1_000
     assert one.refusal(url, 1_000) is None
 
 
@@ -68,7 +68,7 @@ def test_probes_and_scrapes_are_always_taken(url: bytes) -> None:
 def test_what_only_looks_like_a_probe_is_taken_as_anything_else(url: bytes) -> None:
     one = traffic(max_waiting=1, max_connections=10)
     assert one.refusal(url, 1_000) == "connections"
-    one.waiting = 1_000
+    one.waiting.count = 1_000
     assert one.refusal(url, 1_000) == "waiting"
 
 

@@ -1,8 +1,9 @@
-"""One row from input columns to the numbers of its score, in one compiled call.
+"""A few rows from input columns to the numbers of their scores, in one compiled call.
 
-`churn.matrix` takes rows through the same loops, each over a whole block. For one row most of that
-is not the loops but the way to them: a dozen calls, and an array for each result. Here compiled
-code calls them, so a row has the bits alone that it has among others, in a third of the time.
+`churn.matrix` takes rows through the same loops, one after the other over a whole block. For one
+row, or a few, most of that is not the loops but the way to them: a dozen calls, and an array for
+each result. Here compiled code calls them, so a row has the bits that it has there, in a third of
+the time.
 """
 
 from typing import NamedTuple
@@ -19,7 +20,9 @@ from churn.loss import write_categories
 from churn.population import N_LOOP, UNRANKED, rank
 from churn.reliability import write_interval
 from churn.rhythm import INPUTS, shrink
+from churn.tree_block import explain_blocks
 from churn.tree_kernel import explain_rows
+from churn.trees import FEW
 from churn.value import PARTS, write_value
 
 _ONE_TIME = POSITION["is_one_time_buyer"]
@@ -52,7 +55,7 @@ class RowNumbers(NamedTuple):
 
 
 class RowScorer:
-    """Scores single rows with one model.
+    """Scores a few rows at a time with one model.
 
     Parameters
     ----------
@@ -108,36 +111,38 @@ class RowScorer:
 
     @staticmethod
     def is_for(bundle: Bundle) -> bool:
-        """Whether single rows can be scored here: compiled, with a calibration of one formula."""
+        """Whether rows can be scored here: compiled, with a calibration of one formula."""
         return HAS_NUMBA and bundle.model.calibration.method != "isotonic"
 
-    def score(self, X: Floats, missing: Integers, silenced: Integers) -> RowNumbers:
-        """Score a row that has a probability.
+    def score(self, X: Floats, missing: Integers, silenced: Integers) -> list[RowNumbers]:
+        """Score rows that have a probability.
 
         Parameters
         ----------
-        X : ndarray of float64, shape (1, n_inputs)
+        X : ndarray of float64, shape (n, n_inputs)
             Input columns.
         missing : ndarray of int64
             Positions of the columns that the model or the caller does not have.
         silenced : ndarray of int64
             Families whose feed is absent: they contribute nothing.
         """
-        out = np.empty(self._size, dtype=np.float64)
+        out = np.empty((len(X), self._size), dtype=np.float64)
         _score(self._schema.settled(X), missing, silenced, *self._constants, out)
-        numbers = out.tolist()
         after_curve = _FIRST + self._k
         after_days = after_curve + self._m
-        return RowNumbers(
-            numbers[0],
-            numbers[3],
-            int(numbers[4]),
-            int(numbers[5]),
-            (numbers[1], numbers[2]),
-            numbers[_FIRST:after_curve],
-            numbers[after_curve:after_days],
-            numbers[after_days:],
-        )
+        return [
+            RowNumbers(
+                numbers[0],
+                numbers[3],
+                int(numbers[4]),
+                int(numbers[5]),
+                (numbers[1], numbers[2]),
+                numbers[_FIRST:after_curve],
+                numbers[after_curve:after_days],
+                numbers[after_days:],
+            )
+            for numbers in out.tolist()
+        ]
 
 
 @compiled
@@ -158,12 +163,14 @@ def _score(
     has_loss: bool, late: float, high_cheque: float, active: float, out: Floats,
 ) -> None:  # fmt: skip
     """Write probability, interval, value, segment, category, curve, days until, contributions."""
+    n = len(X)
     known = X.copy()
-    for at in range(len(missing)):
-        known[0, missing[at]] = np.nan
+    for row in range(n):
+        for at in range(len(missing)):
+            known[row, missing[at]] = np.nan
     columns = known
     if has_population:
-        columns = np.empty((1, n_columns))
+        columns = np.empty((n, n_columns))
         end = 2 * _N_RANKED
         n_extras = known.shape[1] - N_LOOP
         columns[:, :N_LOOP] = known[:, :N_LOOP]
@@ -174,54 +181,63 @@ def _score(
         rank(columns[:, :_N_RANKED], quantiles[:_N_RANKED], columns[:, _N_RANKED:end])
         if n_extras > 0:
             columns[:, end : end + n_extras] = known[:, N_LOOP:]
-            own = np.empty((1, len(ranked)))
-            for at in range(len(ranked)):
-                own[0, at] = known[0, ranked[at]]
+            own = np.empty((n, len(ranked)))
+            for row in range(n):
+                for at in range(len(ranked)):
+                    own[row, at] = known[row, ranked[at]]
             rank(own, quantiles[_N_RANKED:], columns[:, end + n_extras :])
-    margin = np.empty(1)
-    contributions = np.zeros((1, len(usual)))
-    explain_rows(
-        columns, used, feature, how, threshold, set_start, set_words, groups, odd, runs, parts,
-        conditions, slots, long, edges, table, margin, contributions,
-    )  # fmt: skip
+    margin = np.empty(n)
+    contributions = np.zeros((n, len(usual)))
+    if n < FEW:
+        explain_rows(
+            columns, used, feature, how, threshold, set_start, set_words, groups, odd, runs, parts,
+            conditions, slots, long, edges, table, margin, contributions,
+        )  # fmt: skip
+    else:
+        explain_blocks(
+            columns, used, feature, how, threshold, set_start, set_words, groups, odd, runs, parts,
+            conditions, slots, long, edges, table, margin, contributions,
+        )  # fmt: skip
     if share > 0.0:
         contribute_into(
             columns, column, center, scale, absent, average, weight, share, families,
             contributions,
         )  # fmt: skip
         blend_into(columns, column, center, scale, absent, weight, linear_intercept, share, margin)
-    for family in range(len(usual)):
-        contributions[0, family] -= usual[family]
-    for at in range(len(silenced)):
-        contributions[0, silenced[at]] = 0.0
-    probability = np.empty(1)
+    for row in range(n):
+        for family in range(len(usual)):
+            contributions[row, family] -= usual[family]
+        for at in range(len(silenced)):
+            contributions[row, silenced[at]] = 0.0
+    probability = np.empty(n)
     sigmoid(margin, above, below, intercept, probability)
-    curve = np.empty((1, len(days)))
+    curve = np.empty((n, len(days)))
     write_curve(margin, low, high, probability, horizon, curvature, slope, curve_intercept, curve)
-    until = np.empty((1, len(silent)))
+    until = np.empty((n, len(silent)))
     write_days_until(curve, days, silent, until)
-    is_one_time = np.zeros(1, dtype=np.bool_)
+    is_one_time = np.zeros(n, dtype=np.bool_)
     if is_loop:
-        is_one_time[0] = known[0, _ONE_TIME] == 1.0
-    ends = np.empty((1, 2))
+        for row in range(n):
+            is_one_time[row] = known[row, _ONE_TIME] == 1.0
+    ends = np.empty((n, 2))
     write_interval(probability, is_one_time, one_time, repeat, ends)
-    out[0] = probability[0]
-    out[1] = ends[0, 0]
-    out[2] = ends[0, 1]
-    out[3] = np.nan
-    out[4] = -1.0
-    out[5] = -1.0
-    segment = np.empty(1, dtype=np.int8)
+    worth = np.full(n, np.nan)
+    segment, category = np.full(n, -1, dtype=np.int8), np.full(n, -1, dtype=np.int8)
     if has_value:
         write_value(
             known, value_column, value_table, value_parts, margin_rate, cheque, cheque_weight,
-            limits, out[3:4], segment,
+            limits, worth, segment,
         )  # fmt: skip
-        out[4] = segment[0]
     if has_loss:
-        write_categories(known, late, high_cheque, active, segment)
-        out[5] = segment[0]
+        write_categories(known, late, high_cheque, active, category)
     first = _FIRST + len(days)
-    out[_FIRST:first] = curve[0]
-    out[first : first + len(silent)] = until[0]
-    out[first + len(silent) :] = contributions[0]
+    for row in range(n):
+        out[row, 0] = probability[row]
+        out[row, 1] = ends[row, 0]
+        out[row, 2] = ends[row, 1]
+        out[row, 3] = worth[row]
+        out[row, 4] = segment[row]
+        out[row, 5] = category[row]
+        out[row, _FIRST:first] = curve[row]
+        out[row, first : first + len(silent)] = until[row]
+        out[row, first + len(silent) :] = contributions[row]

@@ -1,4 +1,4 @@
-"""A row alone has the bits that it has among others, whatever the model is made of."""
+"""A few rows have the bits that they have in a block, whatever the model is made of."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +14,16 @@ from churn.compiled import HAS_NUMBA, Floats
 from churn.curve import RiskCurve
 from churn.events import Feed
 from churn.features import POSITION, absent_features, mask_absent_feeds
+from churn.few_rows import RowScorer
 from churn.linear import Linear
 from churn.model import Model
-from churn.one_row import RowScorer
 from churn.population import Population
 from churn.registry import Registry
 from churn.reliability import Reliability
 from churn.schema import Schema
-from churn.trees import FlatTrees
+from churn.trees import FEW, FlatTrees
 
-pytestmark = pytest.mark.skipif(not HAS_NUMBA, reason="rows are scored alone only with Numba")
+pytestmark = pytest.mark.skipif(not HAS_NUMBA, reason="rows are scored here only with Numba")
 
 PLAN = Column(
     "plan", "categorical", "plan", "category", {"en": "plan of the customer", "ru": "тариф"},
@@ -88,7 +88,7 @@ def with_all_parts(model: Model) -> Model:
     ids=["events", "events and own columns", "a table"],
 )
 @pytest.mark.parametrize("absent", [None, Feed.VISITS], ids=["every feed", "no visits"])
-def test_a_row_alone_has_the_bits_that_it_has_among_others(
+def test_few_rows_have_the_bits_that_they_have_in_a_block(
     bundle: Bundle, schema: Schema, parts: str, absent: Feed | None
 ) -> None:
     model, X = made(schema)
@@ -120,13 +120,17 @@ def test_a_row_alone_has_the_bits_that_it_has_among_others(
             contributions,
         ]
     )
-    one = RowScorer(replace(bundle, model=model), SILENT)
-    for at in range(N):
-        given = X[at : at + 1].copy()
-        found = one.score(given, missing, silenced)
-        alone = [found.probability, *found.interval, *found.curve, *found.until]
-        assert np.array([*alone, *found.contributions]).tobytes() == together[at].tobytes()
-        assert given.tobytes() == X[at : at + 1].tobytes()
+    scorer = RowScorer(replace(bundle, model=model), SILENT)
+    for n in (1, FEW - 1, FEW, 100):
+        for first in range(0, N, n):
+            given = X[first : first + n].copy()
+            found = scorer.score(given, missing, silenced)
+            numbers = [
+                [one.probability, *one.interval, *one.curve, *one.until, *one.contributions]
+                for one in found
+            ]
+            assert np.array(numbers).tobytes() == together[first : first + n].tobytes()
+            assert given.tobytes() == X[first : first + n].tobytes()
 
 
 def test_steps_of_an_isotonic_calibration_are_left_to_the_loops_over_rows(bundle: Bundle) -> None:
