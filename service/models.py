@@ -69,8 +69,8 @@ def load(path: Path, trusted: TrustedKeys | None = None) -> Loaded:
     """
     bundle = bundles.load(path, trusted, path.name)
     scorer = Scorer(bundle)
-    # The first calls compile the kernels, which may take seconds: not on a request's time. A row
-    # alone takes other paths than rows together do.
+    # The first calls compile the kernels, which may take seconds: not on a request's time. Rows of
+    # whom somebody has no probability take another path than others do.
     bundle.model.trees.make_ready()
     if scorer.schema.loop:
         bought = [Event(0, Kind.PURCHASE, amount=1.0)]
@@ -78,8 +78,10 @@ def load(path: Path, trusted: TrustedKeys | None = None) -> Loaded:
     else:
         ones = np.ones(len(scorer.schema))
         row = CustomerRow("warm-up", ones, 0, None, 1, "raises", "en", (), ())
+    unknown = row._replace(numbers=np.full_like(row.numbers, np.nan))
+    scorer.score_rows([row])
+    scorer.score_rows([row, unknown])
     for rows in (1, 2):
-        scorer.score_rows([row] * rows)
         scorer.score_matrix(np.ones((rows, len(scorer.schema))))
     return Loaded(
         version=bundle.version,
