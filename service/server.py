@@ -29,6 +29,10 @@ from service.traffic import Traffic
 SPARE_FILES = 200
 """Files that the service has open beside its connections, at most."""
 
+ACCEPTED_AT_ONCE = 16
+"""New connections that a turn of the event loop takes: it takes one for each handle of a listener,
+and under load a turn lasts as long as the answers of a whole block."""
+
 SWITCH_SECONDS = 0.0002
 """How soon the event loop gets the interpreter back from the thread of long work; 5 ms by default,
 which each turn of the loop would have to wait for."""
@@ -80,8 +84,13 @@ def run(settings: Settings) -> None:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if family == socket.AF_INET6 else host
         _log.info("listening", extra={"fields": {"url": f"http://{shown}:{port}"}})
-        server.run(sockets=[listener])
+        server.run(sockets=handles(listener))
         _log.info("stopped")
+
+
+def handles(listener: socket.socket) -> list[socket.socket]:
+    """A listener, and copies of it, for an event loop to watch each."""
+    return [listener, *(listener.dup() for _ in range(ACCEPTED_AT_ONCE - 1))]
 
 
 def _allow_files(wanted: int) -> None:
