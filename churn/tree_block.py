@@ -8,11 +8,15 @@ import numpy as np
 
 from churn import tree_layout as layout
 from churn.compiled import Floats, Integers, Unsigned, compiled, unsigned
+from churn.prefetch import NUMBERS_A_LINE, prefetch
 from churn.tree_kernel import NAN_LEFT, goes_left, integrate, multiply
 from churn.tree_layout import U0, U1, U2
 from churn.tree_parts import DIRECT
 
 ROWS = 64
+AHEAD = 4
+"""Parts whose lines are asked for before the first of them is read."""
+_AHEAD, _LINE = unsigned(AHEAD), unsigned(NUMBERS_A_LINE)
 
 
 @compiled
@@ -29,7 +33,8 @@ def explain_blocks(
     words = np.empty((len(groups) - 1, ROWS), dtype=np.uint64)
     value = np.empty((len(groups) - 1, ROWS))
     by_family = np.empty((out.shape[1], ROWS))
-    index, mask = np.empty(ROWS, dtype=np.uint64), np.empty(ROWS, dtype=np.uint64)
+    line = np.empty((AHEAD, ROWS), dtype=np.uint64)
+    mask = np.empty((AHEAD, ROWS), dtype=np.uint64)
     for start in range(0, len(X), ROWS):
         begin = unsigned(start)
         n = unsigned(min(ROWS, len(X) - start))
@@ -63,7 +68,7 @@ def explain_blocks(
         for run in range(U0, n_runs, layout.RUN_COLUMNS):
             if runs[run + layout.KIND] == DIRECT:
                 _direct(
-                    n, run, runs, parts, conditions, slots, table, words, value, index, by_family
+                    n, run, runs, parts, conditions, slots, table, words, value, line, by_family
                 )
         # Direct parts come first among the runs, so that a row's sums keep their order.
         for r in range(n):
@@ -72,7 +77,7 @@ def explain_blocks(
         for run in range(U0, n_runs, layout.RUN_COLUMNS):
             if runs[run + layout.KIND] != DIRECT:
                 _joined(
-                    begin, n, run, runs, parts, conditions, slots, table, words, value, index,
+                    begin, n, run, runs, parts, conditions, slots, table, words, value, line,
                     mask, out,
                 )  # fmt: skip
         for leaf in range(U0, unsigned(len(long)), layout.LONG_COLUMNS):
@@ -99,61 +104,82 @@ def _match(n: int, c: int, bit: int, conditions: Unsigned, word: Unsigned, found
 @compiled
 def _direct(
     n: int, run: int, runs: Unsigned, parts: Unsigned, conditions: Unsigned, slots: Unsigned,
-    table: Floats, words: Unsigned, value: Floats, index: Unsigned, by_family: Floats,
+    table: Floats, words: Unsigned, value: Floats, line: Unsigned, by_family: Floats,
 ) -> None:  # fmt: skip
     above, width = runs[run + layout.SHARED], runs[run + layout.WIDTH]
     own = (U1 << runs[run + layout.OWN]) - U1
     c, s = U2 * runs[run + layout.CONDITION], runs[run + layout.SLOT]
-    for part in range(runs[run + layout.FIRST], runs[run + layout.LAST]):
-        p = part * layout.PART_COLUMNS
-        word, reached = words[parts[p + layout.GROUP]], value[parts[p + layout.GROUP]]
-        shift, first = parts[p + layout.SHIFT], parts[p + layout.TABLE]
-        for r in range(n):
-            index[r] = ((word[r] >> shift) & own) << above
-        for i in range(above):
-            _match(n, c, i, conditions, word, index)
-            c += U2
-        for r in range(n):
-            index[r] = first + index[r] * (width + U1)
-            reached[r] += table[index[r]]
-        for i in range(width):
-            total = by_family[slots[s]]
+    end = runs[run + layout.LAST]
+    for start in range(runs[run + layout.FIRST], end, _AHEAD):
+        some = min(_AHEAD, end - start)
+        for ahead in range(some):
+            p = (start + ahead) * layout.PART_COLUMNS
+            word, index = words[parts[p + layout.GROUP]], line[ahead]
+            shift, first = parts[p + layout.SHIFT], parts[p + layout.TABLE]
             for r in range(n):
-                total[r] += table[index[r] + U1 + i]
-            s += U1
+                index[r] = ((word[r] >> shift) & own) << above
+            for i in range(above):
+                _match(n, c, i, conditions, word, index)
+                c += U2
+            _ask(n, first, width + U1, table, index)
+        for ahead in range(some):
+            p = (start + ahead) * layout.PART_COLUMNS
+            reached, index = value[parts[p + layout.GROUP]], line[ahead]
+            for r in range(n):
+                reached[r] += table[index[r]]
+            for i in range(width):
+                total = by_family[slots[s]]
+                for r in range(n):
+                    total[r] += table[index[r] + U1 + i]
+                s += U1
+
+
+@compiled
+def _ask(n: int, first: int, stride: int, table: Floats, index: Unsigned) -> None:
+    """Make indices of lines the places of their numbers, and have these fetched."""
+    for r in range(n):
+        index[r] = first + index[r] * stride
+        for at in range(U0, stride, _LINE):
+            prefetch(table, index[r] + at)
+        prefetch(table, index[r] + stride - U1)
 
 
 @compiled
 def _joined(
     begin: int, n: int, run: int, runs: Unsigned, parts: Unsigned, conditions: Unsigned,
-    slots: Unsigned, table: Floats, words: Unsigned, value: Floats, index: Unsigned,
-    mask: Unsigned, out: Floats,
+    slots: Unsigned, table: Floats, words: Unsigned, value: Floats, line: Unsigned,
+    masks: Unsigned, out: Floats,
 ) -> None:  # fmt: skip
     apart, shared = runs[run + layout.ABOVE], runs[run + layout.SHARED]
     within, lanes = runs[run + layout.WIDTH] - apart, runs[run + layout.LANES]
     own = (U1 << runs[run + layout.OWN]) - U1
-    stride = U1 + lanes * (U1 + within)
     everything = (U1 << apart) - U1
     c, s = U2 * runs[run + layout.CONDITION], runs[run + layout.SLOT]
-    for part in range(runs[run + layout.FIRST], runs[run + layout.LAST]):
-        p = part * layout.PART_COLUMNS
-        word, reached = words[parts[p + layout.GROUP]], value[parts[p + layout.GROUP]]
-        shift, first = parts[p + layout.SHIFT], parts[p + layout.TABLE]
-        for r in range(n):
-            index[r] = ((word[r] >> shift) & own) << shared
-            mask[r] = U0
-        for i in range(apart):
-            _match(n, c, i, conditions, word, mask)
-            c += U2
-        for i in range(shared):
-            _match(n, c, i, conditions, word, index)
-            c += U2
-        for r in range(n):
-            at = first + index[r] * stride
-            if mask[r] == everything:
-                reached[r] += table[at]
-            multiply(
-                mask[r], at + U1, parts[p + layout.TOP], apart, within, lanes, s, slots, table,
-                out[begin + r],
-            )  # fmt: skip
-        s += apart + within
+    end = runs[run + layout.LAST]
+    for start in range(runs[run + layout.FIRST], end, _AHEAD):
+        some = min(_AHEAD, end - start)
+        for ahead in range(some):
+            p = (start + ahead) * layout.PART_COLUMNS
+            word, index, mask = words[parts[p + layout.GROUP]], line[ahead], masks[ahead]
+            shift, first = parts[p + layout.SHIFT], parts[p + layout.TABLE]
+            for r in range(n):
+                index[r] = ((word[r] >> shift) & own) << shared
+                mask[r] = U0
+            for i in range(apart):
+                _match(n, c, i, conditions, word, mask)
+                c += U2
+            for i in range(shared):
+                _match(n, c, i, conditions, word, index)
+                c += U2
+            _ask(n, first, U1 + lanes * (U1 + within), table, index)
+        for ahead in range(some):
+            p = (start + ahead) * layout.PART_COLUMNS
+            reached, index, mask = value[parts[p + layout.GROUP]], line[ahead], masks[ahead]
+            for r in range(n):
+                if mask[r] == everything:
+                    reached[r] += table[index[r]]
+                multiply(
+                    mask[r], index[r] + U1, parts[p + layout.TOP], apart, within, lanes, s, slots,
+                    table, out[begin + r],
+                )  # fmt: skip
+            s += apart + within

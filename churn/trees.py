@@ -23,7 +23,7 @@ from churn.tree_checks import check
 from churn.tree_dump import flatten
 from churn.tree_program import Program, as_lists, program, ways
 
-FEW = 32  # rows; from so many on, going through them together is faster
+FEW = 8  # rows; from so many on, going through them together is faster
 
 
 @dataclass(frozen=True, slots=True)
