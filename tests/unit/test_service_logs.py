@@ -1,3 +1,4 @@
+import asyncio
 import io
 import json
 import logging
@@ -36,6 +37,40 @@ def test_an_exception_is_told_without_its_message(stream: io.StringIO) -> None:
     assert line["exception"] == "ValueError"
     assert any("test_service_logs.py" in frame for frame in line["trace"])
     assert "secret" not in stream.getvalue()
+
+
+def test_requests_of_a_turn_of_the_loop_are_written_together_and_in_order() -> None:
+    class Pipe(io.StringIO):
+        writes = 0
+
+        def write(self, text: str) -> int:
+            self.writes += 1
+            return super().write(text)
+
+    out = Pipe()
+    root = logging.getLogger()
+    before = (root.handlers, root.level)
+    logs.configure("INFO", out)
+    logger = logging.getLogger("keepwell.test")
+
+    async def turn() -> None:
+        logs.request(logger, {"n": 1})
+        logs.request(logger, {"n": 2})
+        assert out.getvalue() == ""
+        await asyncio.sleep(0)
+        assert out.writes == 1
+        logs.request(logger, {"n": 3})
+        logger.warning("four", extra={"fields": {"n": 4}})
+        logs.request(logger, {"n": 5})
+
+    try:
+        asyncio.run(turn())
+        logging.shutdown([lambda: root.handlers[0]])  # as at the end of the process
+    finally:
+        root.handlers, root.level = before
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["n"] for line in lines] == [1, 2, 3, 4, 5]
+    assert [line["message"] for line in lines] == [*["request"] * 3, "four", "request"]
 
 
 def test_uvicorns_lines_come_out_as_ours(stream: io.StringIO) -> None:
