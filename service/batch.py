@@ -2,13 +2,13 @@
 
 A list is parsed, checked and scored in a thread of its own, so that single requests and probes
 are not kept waiting: the kernels let the interpreter go, and between them the event loop gets it
-back within a fifth of a millisecond (`service.server`). Rows are scored in blocks, which costs a
-third.
+back within a fifth of a millisecond (`service.server`), unless one call takes longer: so a list is
+parsed a part at a time. Rows are scored in blocks, which costs a third.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
@@ -39,11 +39,9 @@ from service.state import State, count_failure
 from service.store.errors import StoreTooNew, StoreUnavailable
 from service.store.recorder import Recorder, Standing
 from service.validation import (
-    FIELD_NAMES,
-    batch_items,
     check_count,
     line_too_long,
-    parse,
+    list_parts,
     score_body,
     score_request,
 )
@@ -148,11 +146,9 @@ class Rows:
     def take_document(self, raw: bytes) -> None:
         """Check a JSON body, customer by customer."""
         self._is_document = True
-        document = parse(raw, FIELD_NAMES)
-        customers = batch_items(document)
-        root = "" if isinstance(document, list) else "/customers"
-        check_count(len(customers), self._state.settings.max_batch_customers)
-        for index, customer in enumerate(customers):
+        root, parts = list_parts(raw)
+        check_count(sum(map(len, parts)), self._state.settings.max_batch_customers)
+        for index, customer in enumerate(_in_turn(parts)):
             try:
                 place = f"{root}/{index}"
                 self._take(score_request(customer, root=place, **self._limits), place)
@@ -337,6 +333,13 @@ class Rows:
         metrics.predict_rows[MODE_BATCH, "error"].inc()
         document = problem.document(instance=self._instance, request_id=self._request_id)
         return orjson.dumps({"index": index, **document})
+
+
+def _in_turn(parts: list[list[Any]]) -> Iterator[Any]:
+    """The rows of all parts; each part is let go when its last row was taken."""
+    parts.reverse()
+    while parts:
+        yield from parts.pop()
 
 
 def lines(raw: bytes, most: int, name: str = "customers") -> list[bytes]:

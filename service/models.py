@@ -21,7 +21,7 @@ from churn.policy.policy import Policy
 from churn.registry import CURRENT, Registry
 from churn.scoring import CustomerRow, Scorer
 from churn.signing import TrustedKeys
-from service import logs
+from service import cutting, logs
 from service.background import always
 from service.metrics import Metrics
 from service.patience import Patience
@@ -83,6 +83,7 @@ def load(path: Path, trusted: TrustedKeys | None = None) -> Loaded:
     scorer.score_rows([row, unknown])
     for rows in (1, 2):
         scorer.score_matrix(np.ones((rows, len(scorer.schema))))
+    cutting.make_ready()
     return Loaded(
         version=bundle.version,
         sha256=bundle.sha256,

@@ -1,6 +1,7 @@
 """From parsed JSON to a request that can be scored, or to a problem that names the field."""
 
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Callable, Collection, Iterable, Set
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -53,8 +54,12 @@ def parse(raw: bytes, known_keys: frozenset[str]) -> Any:
     Problem
         The body is not acceptable JSON.
     """
+    return _parsed(partial(strict_json.parse, raw, known_keys))
+
+
+def _parsed(parse: Callable[[], Any]) -> Any:
     try:
-        return strict_json.parse(raw, known_keys)
+        return parse()
     except strict_json.BadJson as error:
         raise Problem(MALFORMED_JSON, str(error), (FieldError("", error.code),)) from None
 
@@ -241,6 +246,34 @@ def _unknown_features(features: Collection[str], feature_names: Set[str], root: 
         f"{more(len(unknown))}",
         [FieldError(f"{root}/features", "unknown_feature")] * min(len(unknown), MAX_ERRORS),
     )
+
+
+def list_parts(raw: bytes, name: str = "customers") -> tuple[str, list[list[Any]]]:
+    """Parse a JSON body that should be a list, and take the rows, not yet checked, out of it.
+
+    Parameters
+    ----------
+    raw : bytes
+        The body.
+    name : str, optional
+        As `batch_items` takes it.
+
+    Returns
+    -------
+    root : str
+        JSON pointer to the list.
+    parts : list of lists
+        The rows: of a long list, some to a part.
+
+    Raises
+    ------
+    Problem
+        The body is not acceptable JSON, or has another shape.
+    """
+    found = _parsed(partial(strict_json.parse_list, raw, name, FIELD_NAMES))
+    if isinstance(found, strict_json.Parts):
+        return f"/{name}" if found.is_member else "", found.items
+    return "" if isinstance(found, list) else f"/{name}", [batch_items(found, name)]
 
 
 def batch_items(value: Any, name: str = "customers") -> list[Any]:

@@ -54,6 +54,31 @@ def test_pointers_into_a_plain_array_begin_with_the_index(client: AppClient) -> 
     assert body["results"][0]["errors"][0]["pointer"] == "/0/events/0/occurred_at"
 
 
+@pytest.mark.parametrize("root", ["", "/customers"])
+def test_a_wrong_row_of_a_long_list_is_pointed_at(client: AppClient, root: str) -> None:
+    rows = [customer(customer_id=f"c-{i}") for i in range(300)]
+    rows[217] = BAD
+    results = client.post("/v1/score/batch", {"customers": rows} if root else rows).json()[
+        "results"
+    ]
+    assert [i for i, result in enumerate(results) if result["status"] != "scored"] == [217]
+    assert results[217]["errors"] == [
+        {"pointer": f"{root}/217/events/0/occurred_at", "code": "required"}
+    ]
+    assert results[299]["customer_id"] == "c-299"
+
+
+def test_a_long_list_that_breaks_off_is_refused_before_any_row_is_looked_at(
+    client: AppClient,
+) -> None:
+    refused = client.metric("predict_rows_total", mode="batch", status="error")
+    body = json.dumps([BAD, *[customer()] * 300]).encode()
+    answer = client.post("/v1/score/batch", body[:-2] + b"]")
+    assert answer.status_code == 400
+    assert answer.json()["errors"] == [{"pointer": "", "code": "malformed_json"}]
+    assert client.metric("predict_rows_total", mode="batch", status="error") == refused
+
+
 def test_ndjson_is_answered_with_as_many_lines(client: AppClient) -> None:
     lines = [
         json.dumps(customer()).encode(),

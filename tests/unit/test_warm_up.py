@@ -45,7 +45,7 @@ with build(Settings(models_dir=Path(sys.argv[1]))) as client:
         client.post("/score", customer()),
         client.post("/score", customer(feeds=["orders"])),
         client.post("/score", {"customer_id": "c", "features": {"days_since_last_purchase": 9.0}}),
-        client.post("/v1/score/batch", {"customers": [customer() for _ in range(20)]}),
+        client.post("/v1/score/batch", {"customers": [customer() for _ in range(200)]}),
     ]
 later = compiled() - before
 statuses = [answer.status_code for answer in answers]
