@@ -46,7 +46,9 @@ from service.validation import (
     score_request,
 )
 
-BLOCK_ROWS = 1000
+BLOCK_ROWS = 256
+"""Scored together: four blocks of the trees' loop. What a thousand leave behind takes 2 ms to free,
+and sets off the garbage collector, for up to 10 ms. It costs up to 4% of a list's time."""
 
 _log = logging.getLogger(f"{logs.ROOT}.scoring")
 
@@ -69,18 +71,19 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
 async def _scored(state: State, rows: "Rows", media_type: str, raw: bytes) -> Reply:
     loop = asyncio.get_running_loop()
     if media_type == body.ARROW:
-        content = await loop.run_in_executor(state.worker, rows.of_columns, raw)
-        return Reply(content, media_type, rows.loaded.version)
+        columnar = await loop.run_in_executor(state.worker, rows.of_columns, raw)
+        return Reply(columnar, media_type, rows.loaded.version)
     take = rows.take_document if media_type == body.JSON else rows.take_lines
     await loop.run_in_executor(state.worker, take, raw)
     if rows.stored:
         await rows.read()
     if state.deliveries.any is not False:
         await rows.read_contacts()
-    await loop.run_in_executor(state.worker, rows.answer)
-    if rows.to_record:
+    content = await loop.run_in_executor(state.worker, rows.answer)
+    if content is None:
         await rows.record(state.recorder)
-    return Reply(rows.content(), media_type, rows.loaded.version)
+        content = await loop.run_in_executor(state.worker, rows.content)
+    return Reply(content, media_type, rows.loaded.version)
 
 
 class Rows:
@@ -200,20 +203,22 @@ class Rows:
                     row, found.get(row.customer_id, ()), self._scoring.reach
                 )
 
-    def answer(self) -> None:
-        """Score what was taken, a block at a time."""
+    def answer(self) -> bytes | None:
+        """Score what was taken, a block at a time: `content`, or None if some is to be recorded."""
         for at, (history, held, contacted) in self._histories.items():
             try:
                 row = self._scoring.stored_row(self.stored[at], history, held)
                 self._ready[at] = contacts.added(row, contacted, self._scoring.reach)
             except Exception as error:
                 self._out[at] = self._refusal(at, error)
-        ready = sorted(self._ready.items())
+        ready = sorted(self._ready)
         for start in range(0, len(ready), BLOCK_ROWS):
-            self._answer(ready[start : start + BLOCK_ROWS])
+            # Taken out, so that what is answered is let go a block at a time.
+            self._answer([(at, self._ready.pop(at)) for at in ready[start : start + BLOCK_ROWS]])
         metrics = self._state.metrics
         metrics.batch_rows.observe(len(self._out))
         metrics.predict_duration_seconds[MODE_BATCH].observe(self._scoring.seconds)
+        return None if self.to_record else self.content()
 
     async def record(self, recorder: Recorder) -> None:
         """Have the answers remembered that are asked to be; otherwise they are not given."""
@@ -233,13 +238,17 @@ class Rows:
 
     def content(self) -> bytes:
         """Every customer's answer or problem, in input order: a line each, or one document."""
+        # A join of a megabyte lets the interpreter go; a further copy of it would not.
         if not self._is_document:
-            return b"".join(line + b"\n" for line in self._out)
-        return b'{"model_version":%b,"request_id":%b,"results":[%b]}' % (
+            return b"\n".join([*self._out, b""])
+        first, *others = self._out or [b""]
+        head = b'{"model_version":%b,"request_id":%b,"results":[' % (
             orjson.dumps(self.loaded.version),
             orjson.dumps(self._request_id),
-            b",".join(self._out),
         )
+        out = [head + first, *others]
+        out[-1] += b"]}"
+        return b",".join(out)
 
     def of_columns(self, raw: bytes) -> bytes:
         """Answer an Arrow IPC stream with one."""
@@ -314,6 +323,7 @@ class Rows:
             self._out[index] = answer
             if index in self._recorded:
                 self.to_record[index] = recording(score, row, self._scoring.now)
+                self._ready[index] = row
             else:
                 self._audit(Answer(score), row)
 

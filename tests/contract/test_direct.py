@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import Message, Receive, Scope
 
-from service.direct import Direct, Reply
+from service.direct import PIECE, Direct, Reply
 from service.metrics import Metrics
 from service.problems import invalid_field
 from service.settings import Settings
@@ -86,3 +86,24 @@ def test_what_a_refused_request_held_is_let_go_at_once() -> None:
     finally:
         gc.enable()
     assert sent[0]["status"] == 422
+
+
+def test_a_large_answer_is_sent_in_pieces() -> None:
+    content = bytes(range(256)) * 4096
+    sent: list[Message] = []
+
+    async def endpoint(scope: Scope, receive: Receive) -> Reply:
+        return Reply(content, "application/json")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError("nothing is read")
+
+    asyncio.run(Direct("/x", endpoint, Metrics())({"type": "http"}, receive, send))
+    start, *pieces = sent
+    assert (b"content-length", b"%d" % len(content)) in start["headers"]
+    assert b"".join(piece["body"] for piece in pieces) == content
+    assert max(len(piece["body"]) for piece in pieces) <= PIECE
+    assert [piece.get("more_body", False) for piece in pieces] == [True] * 3 + [False]
