@@ -143,6 +143,7 @@ def create_app(
     deadlines = Deadlines(settings.request_seconds)
     outcomes = Realised(store, holder)
     metrics.outcomes.ask = outcomes.told
+    together = Together(settings.max_events)
     state = State(
         settings=settings,
         metrics=metrics,
@@ -153,7 +154,7 @@ def create_app(
         histories=histories,
         reading=reading,
         scores=scores,
-        recorder=Recorder(scores, writer),
+        recorder=Recorder(scores, writer, together.is_busy),
         decisions=Decisions(store),
         outcomes=Outcomes(store),
         deliveries=deliveries,
@@ -164,7 +165,7 @@ def create_app(
         clearing=clearing,
         rooms=rooms.opened(settings, metrics),
         bodies=Arriving(settings.max_bodies_bytes, metrics),
-        together=Together(settings.max_events),
+        together=together,
         deadlines=deadlines,
         jobs=jobs,
         drain=Drain(),

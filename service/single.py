@@ -8,13 +8,12 @@ from starlette.types import Receive, Scope
 
 from churn.history import History
 from churn.rows import CustomerRow
-from churn.scores import UNKNOWN
 from service import body, contacts
 from service.answers import MODE_SINGLE, Scoring
 from service.context import id_of
 from service.direct import Reply
 from service.quick import Checked
-from service.recording import Answer, recording
+from service.recording import Answer
 from service.state import State
 from service.store.errors import StoreTooNew, StoreUnavailable
 from service.together import Asked
@@ -60,8 +59,8 @@ async def score(state: State, scope: Scope, receive: Receive) -> Reply:
     assert asked.score is not None
     state.metrics.predict_duration_seconds[MODE_SINGLE].observe(scoring.seconds)
     answered = Answer(asked.score)
-    if checked.record and asked.score.status != UNKNOWN:
-        kept = recording(asked.score, asked.row, scoring.now)
+    kept = asked.kept
+    if kept is not None:
         answered = kept.answer(await state.recorder.record([kept.remembered], kept.decisions))
     if state.audit is not None:
         state.audit.scored(scope, answered, asked.row, scoring.now)

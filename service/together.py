@@ -14,6 +14,7 @@ from churn.rows import CustomerRow
 from churn.scores import CustomerScore
 from service.answers import Scoring, customer_rows
 from service.quick import Checked
+from service.recording import Recording, recording
 from service.traffic import Waiting
 from service.validation import score_body
 
@@ -41,11 +42,13 @@ class Asked:
         As given, or found.
     score : CustomerScore or None
         The answer; None where only an id was sent.
+    kept : Recording or None
+        What is to be recorded of it, if that was asked for.
     content : bytes or None
         The answer in JSON; None where it is to be recorded first.
     """
 
-    __slots__ = ("checked", "content", "error", "raw", "row", "score", "scoring", "turn")
+    __slots__ = ("checked", "content", "error", "kept", "raw", "row", "score", "scoring", "turn")
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Asked:
         self.checked = checked
         self.row = row
         self.score: CustomerScore | None = None
+        self.kept: Recording | None = None
         self.content: bytes | None = None
         self.error: Exception | None = None
         self.turn: asyncio.Future[None] | None = None
@@ -82,6 +86,10 @@ class Together:
         self.waiting = Waiting()
         self._max_events = max_events
         self._asked: list[Asked] = []
+
+    def is_busy(self) -> bool:
+        """Whether requests are about to be answered."""
+        return self.waiting.count > 0 or bool(self._asked)
 
     def check(self, scoring: Scoring, raw: bytes) -> Checked:
         """Check a request's body.
@@ -174,10 +182,11 @@ class Together:
             one.scoring.seconds += seconds
             one.score, one.row = score, row
         for one, score in zip(ready, scores, strict=True):
-            if one.checked is None or one.checked.record:
-                continue
             try:
-                one.content = one.scoring.render(score)
+                if one.checked is not None and one.checked.record:
+                    one.kept = recording(score, one.row, one.scoring.now)
+                else:
+                    one.content = one.scoring.render(score)
             except Exception as error:
                 one.error = error
 

@@ -9,13 +9,14 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
+import orjson
 from sqlalchemy import BigInteger, Boolean, Connection, Float, Integer, Table, Text
 from sqlalchemy.types import TypeEngine
 
 MOST = 128
 """Rows of one statement in SQLite."""
 
-_ARRAYS: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
+_TYPES: tuple[tuple[type[TypeEngine[Any]], str], ...] = (
     (Boolean, "boolean"),
     (BigInteger, "bigint"),
     (Integer, "integer"),
@@ -53,19 +54,21 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Sequence[Any
             inserted += connection.exec_driver_sql(_sqlite(table, size), values).rowcount
             start += size
     else:
-        inserted = connection.exec_driver_sql(*insertion(table, rows, "true")).rowcount
+        statement, document = insertion(table, rows, "true")
+        inserted = connection.exec_driver_sql(statement, (document,)).rowcount
     return inserted
 
 
-def insertion(
-    table: Table, rows: Sequence[Sequence[Any]], condition: str
-) -> tuple[str, tuple[list[Any], ...]]:
-    """The same as a statement of PostgreSQL's, with its parameters, under a condition.
+def insertion(table: Table, rows: Sequence[Sequence[Any]], condition: str) -> tuple[str, str]:
+    """The same as a statement of PostgreSQL's, under a condition, and its first parameter.
 
-    The condition's own parameters come after these.
+    The rows are one parameter, in JSON: arrays of each column are put into the server's words by
+    Python, element by element, which takes longer than writing the rows does. The condition's own
+    parameters come after it.
     """
-    columns = tuple(list(column) for column in zip(*rows, strict=True))
-    return _postgresql(table, condition), columns
+    names = _names(table)
+    document = orjson.dumps([dict(zip(names, row, strict=True)) for row in rows])
+    return _postgresql(table, condition), document.decode()
 
 
 @cache
@@ -76,14 +79,19 @@ def _sqlite(table: Table, size: int) -> str:
 
 @cache
 def _postgresql(table: Table, condition: str) -> str:
-    arrays = ", ".join(f"%s::{_array(column.type)}[]" for column in table.columns)
-    rows = f"SELECT * FROM unnest({arrays}) WHERE {condition}"
+    columns = ", ".join(f"{column.name} {_type(column.type)}" for column in table.columns)
+    rows = f"SELECT * FROM json_to_recordset(%s::json) AS row ({columns}) WHERE {condition}"
     return f"{_head(table)} {rows} ON CONFLICT DO NOTHING"
 
 
+@cache
+def _names(table: Table) -> tuple[str, ...]:
+    return tuple(map(str, table.columns.keys()))  # plain ones: SQLAlchemy's are not for JSON
+
+
 def _head(table: Table) -> str:
-    return f"INSERT INTO {table.name} ({', '.join(table.columns.keys())})"
+    return f"INSERT INTO {table.name} ({', '.join(_names(table))})"
 
 
-def _array(kind: TypeEngine[Any]) -> str:
-    return next(name for known, name in _ARRAYS if isinstance(kind, known))
+def _type(kind: TypeEngine[Any]) -> str:
+    return next(name for known, name in _TYPES if isinstance(kind, known))

@@ -137,8 +137,8 @@ class Scores:
         parts = [(table, chosen) for table, chosen in parts if chosen]
         statements: list[tuple[str, Sequence[Any]]] = []
         for table, chosen in parts:
-            statement, columns = insertion(table, chosen, NOBODY_BURIED)
-            statements.append((statement, (*columns, buried_as, buried_as)))
+            statement, values = insertion(table, chosen, NOBODY_BURIED)
+            statements.append((statement, (values, buried_as, buried_as)))
         written = self._database.write_at_once(statements)
         return new if written == [len(chosen) for _, chosen in parts] else None
 

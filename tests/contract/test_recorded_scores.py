@@ -5,6 +5,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ import pytest
 from churn.events import MICROSECONDS_PER_DAY
 from service import instants
 from service.settings import Settings
+from service.store import recorder
 from service.store.database import Database
 from service.store.recorded import Remembered, Scores, recorded_before
 from service.store.recorder import Recorder
@@ -265,8 +267,6 @@ def test_records_that_wait_for_each_other_are_written_together(database: Databas
     book = Counting(database)
 
     async def record_all() -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
         with ThreadPoolExecutor(1) as writer:
             recorder = Recorder(book, writer)
             tasks = [
@@ -282,6 +282,35 @@ def test_records_that_wait_for_each_other_are_written_together(database: Databas
     assert book.turns <= 2
     with database.reading() as connection:
         assert len(connection.execute(scores.select()).all()) == 20
+
+
+@pytest.mark.parametrize("is_for_ever", [False, True], ids=["for a while", "for ever"])
+def test_a_transaction_waits_for_those_who_are_about_to_come(
+    database: Database, monkeypatch: pytest.MonkeyPatch, is_for_ever: bool
+) -> None:
+    sizes = []
+
+    class Noted(Scores):
+        def record(self, rows: Any, *others: Any) -> Any:
+            sizes.append(len(rows))
+            return super().record(rows, *others)
+
+    # Long enough for those who come; of those who never do nobody waits to the end of time.
+    monkeypatch.setattr(recorder, "MOST_SECONDS", 0.5 if is_for_ever else 60.0)
+    coming = [True]
+
+    async def one_after_the_other() -> None:
+        with ThreadPoolExecutor(1) as writer:
+            book = Recorder(Noted(database), writer, lambda: coming[0])
+            tasks = []
+            for at in range(5):
+                tasks.append(asyncio.create_task(book.record([row(1, customer_id=f"c-{at}")])))
+                await asyncio.sleep(0.01)
+            coming[0] = is_for_ever
+            await asyncio.wait_for(asyncio.gather(*tasks), 30)
+
+    asyncio.run(one_after_the_other())
+    assert sizes == [5]
 
 
 def test_a_score_from_before_its_customers_erasure_is_not_kept(database: Database) -> None:
