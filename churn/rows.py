@@ -78,6 +78,28 @@ class Sent(NamedTuple):
     language: Language = "en"
     channels: frozenset[str] | None = None
 
+    def row(
+        self,
+        numbers: NDArray[np.float64],
+        warnings: tuple[str, ...],
+        missing: tuple[str, ...],
+        contacts: tuple[Contact, ...] = (),
+    ) -> CustomerRow:
+        """The customer's row, of what was found out; parameters as of `CustomerRow`."""
+        return CustomerRow(
+            self.customer_id,
+            numbers,
+            self.as_of,
+            self.feeds,
+            self.max_reasons,
+            self.direction,
+            self.language,
+            warnings,
+            missing,
+            self.channels,
+            contacts,
+        )
+
 
 class Rows:
     """Makes the rows of one model.
@@ -188,21 +210,7 @@ class Rows:
                     )
                 known = log.time[mine][(log.kind[mine] == _CONTACT) & ~late]
                 contacts = tuple([Contact(when) for when in known.tolist()])
-            rows.append(
-                CustomerRow(
-                    one.customer_id,
-                    numbers,
-                    one.as_of,
-                    one.feeds,
-                    one.max_reasons,
-                    one.direction,
-                    one.language,
-                    warnings,
-                    missing,
-                    one.channels,
-                    contacts,
-                )
-            )
+            rows.append(one.row(numbers, warnings, missing, contacts))
         return rows
 
     def _with_own(self, found: NDArray[np.float64], own: Mapping[str, Raw]) -> NDArray[np.float64]:
@@ -245,18 +253,7 @@ class Rows:
                 known = np.count_nonzero(is_known, axis=1)
                 X[known < self._minimum_features, _SILENCE] = np.nan  # too little to say anything
         return [
-            CustomerRow(
-                one.customer_id,
-                numbers,
-                one.as_of,
-                one.feeds,
-                one.max_reasons,
-                one.direction,
-                one.language,
-                _missing(missing) + self._unused(one.named or {}),
-                missing,
-                one.channels,
-            )
+            one.row(numbers, _missing(missing) + self._unused(one.named or {}), missing)
             for one, numbers, missing in zip(sent, X, lacking, strict=True)
         ]
 

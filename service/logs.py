@@ -112,10 +112,12 @@ class _Lines(logging.StreamHandler[TextIO]):
 
     def put(self, line: str) -> None:
         """Write a line when the event loop has done what is to be done now."""
-        self._waiting.append(line)
         loop = asyncio.get_running_loop()
-        if len(self._waiting) == 1 or loop is not self._loop:  # one that has ended flushes nothing
+        with self.lock or contextlib.nullcontext():  # a thread's record may write them meanwhile
+            self._waiting.append(line)
+            is_first = len(self._waiting) == 1 or loop is not self._loop  # one that ended is mute
             self._loop = loop
+        if is_first:
             loop.call_soon(self.flush)
 
     def emit(self, record: logging.LogRecord) -> None:
