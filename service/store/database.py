@@ -7,7 +7,7 @@ time to find out whether the store answers.
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -17,13 +17,13 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from service.store import faults, migrate, tombstones
 from service.store.engine import LOCK_SECONDS, Dialect, Pool, parse
 from service.store.errors import StoreTooNew, StoreUnavailable
+from service.store.held import WRITERS_LOCK, Held
 from service.store.migrations import HEAD
 
 PAUSE_SECONDS = 1.0
 """After a failed attempt to connect, others are told the same for so long without a new one."""
 
-_LOCK = "SELECT pg_advisory_xact_lock(5208512937201)"
-_WRITERS_LOCK = text(_LOCK)
+_WRITERS_LOCK = text(WRITERS_LOCK)
 
 
 class Database:
@@ -60,6 +60,8 @@ class Database:
         self._pool = Pool(dialect, parsed)
         self._writer = threading.Lock()
         self._preparing = threading.Lock()
+        self._held: Held | None = None
+        self._closed = False
         self._failure: tuple[float, str] | None = None
 
     def reading(self, *, single: bool = False) -> AbstractContextManager[Connection]:
@@ -101,21 +103,9 @@ class Database:
             self.prepare()
         return self._writing()
 
-    def write_at_once(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[int]:
-        """Execute statements of PostgreSQL's own as its only writer, in one journey to the server.
-
-        Each journey costs an event loop that is busy, and is waited for, more than what is done at
-        its end.
-
-        Parameters
-        ----------
-        statements : sequence of (str, sequence)
-            Each with its parameters; none depends on what another gives.
-
-        Returns
-        -------
-        list of int
-            How many rows each of them changed. They are committed, and on disk.
+    @contextmanager
+    def at_once(self) -> Iterator[Held]:
+        """Lend a connection that is kept for small writes, beside which no other thread writes.
 
         Raises
         ------
@@ -124,13 +114,28 @@ class Database:
         """
         if not self.available:
             self.prepare()
-        with self._only_writer(), self._connected(self._pool.latest) as connection:
-            driver: Any = connection.connection.driver_connection
-            with driver.pipeline():
-                driver.execute(_LOCK)
-                cursors = [driver.execute(statement, given) for statement, given in statements]
-                driver.commit()
-            return [cursor.rowcount for cursor in cursors]
+        with self._only_writer():
+            held = self._held
+            if held is None or not held.is_current():
+                self._let_go()
+                held = self._held = Held(self._reading(single=True), self._pool)
+            try:
+                yield held
+            except BaseException:
+                self._let_go()
+                raise
+        if self._closed:
+            self.close()
+
+    def hold(self) -> Held:
+        """Open a connection that is kept between reads.
+
+        Raises
+        ------
+        StoreUnavailable, StoreTooNew
+            As of `reading`.
+        """
+        return Held(self.reading(single=True), self._pool)
 
     def prepare(self) -> None:
         """Bring the schema up to date; cheap where it is.
@@ -177,7 +182,18 @@ class Database:
 
     def close(self) -> None:
         """Close the connections that nobody uses; the others as they are given back."""
+        self._closed = True
+        if self._writer.acquire(blocking=False):
+            try:
+                self._let_go()
+            finally:
+                self._writer.release()
         self._pool.close()
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
 
     @contextmanager
     def _reading(self, single: bool = False) -> Iterator[Connection]:

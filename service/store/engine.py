@@ -16,6 +16,8 @@ Dialect = Literal["sqlite", "postgresql"]
 LOCK_SECONDS = 5
 """How long to wait for another writer, or for a connection."""
 MOST_CONNECTIONS = 8
+IDLE_SECONDS = 5
+"""A connection to a server that was idle for longer is asked whether it still lives."""
 
 _EXAMPLES = "sqlite:///keepwell.db or postgresql+psycopg://user:password@host/database"
 
@@ -66,6 +68,7 @@ class Pool:
     def __init__(self, dialect: Dialect, url: URL) -> None:
         self._round = 0
         self._closed = False
+        self._path = os.path.abspath(url.database or "") if dialect == "sqlite" else None
         if dialect == "sqlite":
             self.snapshot = self.single = self.latest = self._engine = self._sqlite(url)
             self._retire_late()
@@ -89,6 +92,13 @@ class Pool:
         """Use no connection that was opened before: each is closed when it would be used next."""
         self._round += 1
 
+    def state(self) -> object:
+        """What a connection is to be opened anew for: rounds of `renew`, and which file it is.
+
+        A file may be put in another's place, such as a backup: writes to the old one would be lost.
+        """
+        return self._round, None if self._path is None else _identity(self._path)
+
     def close(self) -> None:
         """Close the connections that nobody uses, and the others as they are given back."""
         self._closed = True
@@ -103,7 +113,6 @@ class Pool:
                 entry.invalidate()
 
     def _sqlite(self, url: URL) -> Engine:
-        path = os.path.abspath(url.database or "")
         engine = sqlalchemy.create_engine(
             url,
             # Transactions are begun and ended by us alone.
@@ -113,7 +122,7 @@ class Pool:
 
         @event.listens_for(engine, "do_connect")
         def make_folder(*_: object) -> None:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.makedirs(os.path.dirname(self._path or ""), exist_ok=True)
 
         @event.listens_for(engine, "connect")
         def configure(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
@@ -121,12 +130,11 @@ class Pool:
             connection.execute("PRAGMA secure_delete=ON")  # erased means overwritten
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute("PRAGMA schema_version")  # makes the file, or finds it corrupt
-            entry.info["opened"] = (self._round, _identity(path))
+            entry.info["opened"] = self.state()
 
         @event.listens_for(engine, "checkout")
         def check(connection: sqlite3.Connection, entry: ConnectionPoolEntry, _: object) -> None:
-            # A file put in its place, such as a backup: writes to the old one would be lost.
-            if entry.info["opened"] != (self._round, _identity(path)):
+            if entry.info["opened"] != self.state():
                 raise DisconnectionError
 
         return engine
@@ -145,6 +153,8 @@ def sizes() -> dict[str, Any]:
     return {
         "pool_size": MOST_CONNECTIONS,
         "max_overflow": 0,
+        # The last one used: its cache is of what the store holds now, and its statements are known.
+        "pool_use_lifo": True,
         "pool_timeout": LOCK_SECONDS,
         "hide_parameters": True,
     }

@@ -13,6 +13,8 @@ import orjson
 from sqlalchemy import BigInteger, Boolean, Connection, Float, Integer, Table, Text
 from sqlalchemy.types import TypeEngine
 
+from service.store.held import Statement
+
 MOST = 128
 """Rows of one statement in SQLite."""
 
@@ -42,46 +44,62 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Sequence[Any
     int
         How many were inserted.
     """
-    inserted = 0
-    if not rows:
-        return inserted
-    if connection.dialect.name == "sqlite":
-        start = 0
-        while start < len(rows):
-            # Powers of two: few statements, for SQLite keeps each prepared with its last rows.
-            size = min(MOST, 1 << (len(rows) - start).bit_length() - 1)
-            values = tuple(chain.from_iterable(rows[start : start + size]))
-            inserted += connection.exec_driver_sql(_sqlite(table, size), values).rowcount
-            start += size
-    else:
-        statement, document = insertion(table, rows, "true")
-        inserted = connection.exec_driver_sql(statement, (document,)).rowcount
-    return inserted
+    return sum(
+        connection.exec_driver_sql(statement, tuple(given)).rowcount
+        for statement, given in insertions(connection.dialect.name, table, rows)
+    )
 
 
-def insertion(table: Table, rows: Sequence[Sequence[Any]], condition: str) -> tuple[str, str]:
-    """The same as a statement of PostgreSQL's, under a condition, and its first parameter.
+def insertions(
+    dialect: str,
+    table: Table,
+    rows: Sequence[Sequence[Any]],
+    condition: str = "true",
+    given: Sequence[Any] = (),
+) -> list[Statement]:
+    """The same as statements in the driver's words, of what is so under a condition.
 
-    The rows are one parameter, in JSON: arrays of each column are put into the server's words by
-    Python, element by element, which takes longer than writing the rows does. The condition's own
-    parameters come after it.
+    PostgreSQL is given the rows as one parameter, in JSON: arrays of each column are put into the
+    server's words by Python, element by element, which takes longer than writing the rows does.
+
+    Parameters
+    ----------
+    dialect : {"sqlite", "postgresql"}
+        Whose words.
+    table, rows
+        As of `insert_new`.
+    condition, given : str, sequence
+        What must be so for any of them to be inserted, and its parameters.
     """
-    names = _names(table)
-    document = orjson.dumps([dict(zip(names, row, strict=True)) for row in rows])
-    return _postgresql(table, condition), document.decode()
+    if not rows:
+        return []
+    if dialect == "postgresql":
+        names = _names(table)
+        document = orjson.dumps([dict(zip(names, row, strict=True)) for row in rows])
+        return [(_postgresql(table, condition), (document.decode(), *given))]
+    statements: list[Statement] = []
+    start = 0
+    while start < len(rows):
+        # Powers of two: few statements, for SQLite keeps each prepared with its last rows.
+        size = min(MOST, 1 << (len(rows) - start).bit_length() - 1)
+        values = chain.from_iterable(rows[start : start + size])
+        statements.append((_sqlite(table, size, condition), (*values, *given)))
+        start += size
+    return statements
 
 
 @cache
-def _sqlite(table: Table, size: int) -> str:
+def _sqlite(table: Table, size: int, condition: str) -> str:
     row = f"({', '.join('?' * len(table.columns))})"
-    return f"{_head(table)} VALUES {', '.join([row] * size)} ON CONFLICT DO NOTHING"
+    rows = f"SELECT * FROM (VALUES {', '.join([row] * size)})"
+    return f"{_head(table)} {rows} WHERE {condition} ON CONFLICT DO NOTHING"
 
 
 @cache
 def _postgresql(table: Table, condition: str) -> str:
     columns = ", ".join(f"{column.name} {_type(column.type)}" for column in table.columns)
-    rows = f"SELECT * FROM json_to_recordset(%s::json) AS row ({columns}) WHERE {condition}"
-    return f"{_head(table)} {rows} ON CONFLICT DO NOTHING"
+    rows = f"SELECT * FROM json_to_recordset(%s::json) AS row ({columns})"
+    return f"{_head(table)} {rows} WHERE {condition} ON CONFLICT DO NOTHING"
 
 
 @cache

@@ -7,17 +7,14 @@ time of a query through it (docs/adr/0016).
 """
 
 import asyncio
-import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-import sqlalchemy
 from sqlalchemy import CompoundSelect
 
 from service.store.database import Database
@@ -67,22 +64,20 @@ class OnTheLoop:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._path = sqlalchemy.make_url(database.shown).database or ""
-        self._held: _Held | None = None
-        self._file: tuple[int, int] | None = None
+        self._held: _Asker | None = None
 
     async def read(self, customer_id: str, since: int) -> Stored:
         """What is stored of a customer."""
         asked = {"customer_id": customer_id, "since": since}
-        if self._held is not None and self._file == self._found():
+        if self._held is not None and self._held.is_current():
             try:
                 return of_one(self._held.rows(asked))
             except StoreUnavailable:
                 self._held = None
         # Opening, and finding out what is wrong, may take seconds.
-        opened, file = await asyncio.to_thread(self._open)
+        opened = await asyncio.to_thread(_Asker, self._database, OF_ONE)
         self.close()
-        self._held, self._file = opened, file
+        self._held = opened
         return of_one(opened.rows(asked))
 
     def close(self) -> None:
@@ -90,18 +85,6 @@ class OnTheLoop:
         if self._held is not None:
             self._held.close()
             self._held = None
-
-    def _open(self) -> "tuple[_Held, tuple[int, int] | None]":
-        file = self._found()
-        return _Held(self._database, OF_ONE), file
-
-    def _found(self) -> tuple[int, int] | None:
-        """Which file has the name now: one put in its place is to be read instead."""
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
 
 
 class InAThread:
@@ -117,7 +100,7 @@ class InAThread:
         self._database = database
         self._waiting: queue.SimpleQueue[_Waiter | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._held: _Held | None = None
+        self._held: _Asker | None = None
         self._asked_at: float | None = None
 
     async def read(self, customer_id: str, since: int) -> Stored:
@@ -171,7 +154,7 @@ class InAThread:
                 return of_many(self._held.rows(asked))
             except StoreUnavailable:
                 self._held = None  # it may be this connection only
-        held = _Held(self._database, OF_MANY)
+        held = _Asker(self._database, OF_MANY)
         found = of_many(held.rows(asked))
         self._held = held
         return found
@@ -192,8 +175,8 @@ class _Waiter(NamedTuple):
     future: "asyncio.Future[Stored]"
 
 
-class _Held:
-    """A connection kept between reads, and the driver's own way to ask.
+class _Asker:
+    """A statement, asked over a connection that is kept.
 
     Raises
     ------
@@ -202,11 +185,9 @@ class _Held:
     """
 
     def __init__(self, database: Database, statement: CompoundSelect[Any]) -> None:
-        self._stack = ExitStack()
-        connection = self._stack.enter_context(database.reading(single=True))
-        driver: Any = connection.connection.driver_connection
-        connection.detach()  # it is set up for this use and would not suit another
-        compiled = statement.compile(dialect=connection.dialect)
+        self._held = database.hold()
+        driver = self._held.driver
+        compiled = statement.compile(dialect=self._held.dialect)
         self._sql = str(compiled)
         self._order: Sequence[str] = compiled.positiontup or ()
         if database.dialect == "postgresql":
@@ -218,16 +199,17 @@ class _Held:
             self._cursor = driver.cursor()
 
     def rows(self, asked: Mapping[str, Any]) -> list[Row]:
-        parameters = [asked[name] for name in self._order] or asked
-        try:
-            found: list[Row] = self._cursor.execute(self._sql, parameters).fetchall()
-        except Exception:
-            self._stack.__exit__(*sys.exc_info())  # raises what it means, where that is known
-            raise
+        return self._held.call(self._ask, [asked[name] for name in self._order] or asked)
+
+    def _ask(self, parameters: Any) -> list[Row]:
+        found: list[Row] = self._cursor.execute(self._sql, parameters).fetchall()
         return found
 
+    def is_current(self) -> bool:
+        return self._held.is_current()
+
     def close(self) -> None:
-        self._stack.close()
+        self._held.close()
 
 
 def _tell(some: Sequence[_Waiter], how: Callable[[Sequence[_Waiter]], None]) -> None:

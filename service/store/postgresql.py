@@ -19,8 +19,6 @@ STATEMENT_SECONDS = 10
 """The server ends a statement that takes longer."""
 ANSWER_SECONDS = 12
 """A server that does not even do that is given up."""
-IDLE_SECONDS = 5
-"""A connection idle for longer is asked whether it still lives before it is used."""
 
 
 class Connection(psycopg.Connection[Any]):
@@ -79,7 +77,7 @@ def engine(url: URL) -> Engine:
     @event.listens_for(made, "checkout")
     def check(connection: Any, entry: ConnectionPoolEntry, _: object) -> None:
         since = entry.info.get("idle_since")
-        if since is None or time.monotonic() - since < IDLE_SECONDS:
+        if since is None or time.monotonic() - since < common.IDLE_SECONDS:
             return
         try:
             made.dialect.do_ping(connection)

@@ -4,21 +4,24 @@ The day is that of `as_of`. The first of a day stays, so that asking again, or f
 process, changes nothing that somebody may have acted on.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self, TypeVar
 
 import orjson
-from sqlalchemy import ColumnElement, Table, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 
 from churn.events import MICROSECONDS_PER_DAY
 from churn.scores import CustomerScore
 from service.store import decisions
 from service.store.database import Database
 from service.store.decisions import Decided
-from service.store.inserting import insert_new, insertion
+from service.store.held import Held
+from service.store.inserting import insert_new, insertions
 from service.store.tables import decisions as decisions_table
 from service.store.tables import scores
-from service.store.tombstones import NOBODY_BURIED, buried, digests, known_key
+from service.store.tombstones import buried, known_key, nobody_of
+
+Row = TypeVar("Row")
 
 KEYS = ("customer_id", "day", "model_version")
 
@@ -82,7 +85,9 @@ class Scores:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._key: bytes | None = None
+        # The key of the erased, and the connection over which it was asked for: another may be one
+        # to another store in the same place.
+        self._known: tuple[Held | None, bytes | None] = (None, None)
 
     def record(
         self, rows: Sequence[Remembered], decided: Sequence[Decided] = ()
@@ -103,13 +108,11 @@ class Scores:
         StoreUnavailable
             Nothing was kept, or it cannot be known whether it was: do the same again.
         """
-        if self._database.dialect == "postgresql":
-            new = self._at_once(rows, decided)
-            if new is not None:
-                return new
+        held, new = self._at_once(rows, decided)
+        if new is not None:
+            return new
         with self._database.writing() as connection:
-            if self._database.dialect == "postgresql":
-                self._key = known_key(connection)
+            self._known = (held, known_key(connection))
             whose = {row.customer_id for row in rows} | {one.customer_id for one in decided}
             forgotten = buried(connection, whose)
             kept: dict[tuple[Any, ...], Remembered] = {}
@@ -121,26 +124,25 @@ class Scores:
 
     def _at_once(
         self, rows: Sequence[Remembered], decided: Sequence[Decided]
-    ) -> dict[tuple[str, int], Decided] | None:
-        """Remember what is new, in one journey to PostgreSQL; None where not all of it was new.
+    ) -> tuple[Held, dict[tuple[str, int], Decided] | None]:
+        """Remember what is new, without looking first; None where not all of it was new.
 
         Or somebody in it was erased once: which of it counts has then to be looked at.
         """
         scored = {row[: len(KEYS)]: row for row in reversed(rows)}
         new = {one.key: one for one in reversed(decided)}
         whose = {row.customer_id for row in rows} | {one.customer_id for one in decided}
-        buried_as = None if self._key is None else digests(self._key, whose)
-        parts: list[tuple[Table, list[Any]]] = [
-            (scores, [scored[key] for key in sorted(scored)]),
-            (decisions_table, [new[key] for key in sorted(new)]),
-        ]
-        parts = [(table, chosen) for table, chosen in parts if chosen]
-        statements: list[tuple[str, Sequence[Any]]] = []
-        for table, chosen in parts:
-            statement, values = insertion(table, chosen, NOBODY_BURIED)
-            statements.append((statement, (values, buried_as, buried_as)))
-        written = self._database.write_at_once(statements)
-        return new if written == [len(chosen) for _, chosen in parts] else None
+        dialect = self._database.dialect
+        with self._database.at_once() as held:
+            known_of, key = self._known
+            condition, given = nobody_of(dialect, key if held is known_of else None, whose)
+            written = held.write(
+                [
+                    *insertions(dialect, scores, _in_order(scored), condition, given),
+                    *insertions(dialect, decisions_table, _in_order(new), condition, given),
+                ]
+            )
+        return held, new if sum(written) == len(scored) + len(new) else None
 
     def of_customer(
         self,
@@ -186,6 +188,10 @@ class Scores:
             if not rows and not connection.scalar(select(exists().where(theirs))):
                 return None
         return rows
+
+
+def _in_order(rows: Mapping[Any, Row]) -> list[Row]:
+    return [rows[key] for key in sorted(rows)]
 
 
 def recorded_before(instant: int) -> ColumnElement[bool]:

@@ -1,12 +1,17 @@
 """Scores and decisions that are recorded together, on both databases."""
 
+import os
+from pathlib import Path
+
 import pytest
 
-from service.store import tombstones
+from service.store import held, tombstones
 from service.store.database import Database
 from service.store.decisions import Decided, Decisions
+from service.store.errors import StoreUnavailable
 from service.store.recorded import Remembered, Scores
 from tests.decided import decided
+from tests.postgresql import Server
 
 AT = decided().decided_at
 
@@ -68,3 +73,73 @@ def test_who_was_erased_is_left_out_and_the_others_are_kept(
     again = remembered(scored_at=AT + 1, as_of=AT + 1)
     assert scores.record([again], [back]) == {back.key: back}
     assert known(database, "c-1042") == (1, [back])
+
+
+def test_a_store_put_in_the_place_of_another_is_written_to_by_its_own_key(tmp_path: Path) -> None:
+    file, url = tmp_path / "keepwell.db", f"sqlite:///{tmp_path}/keepwell.db"
+    database = Database(url)
+    scores = Scores(database)
+    with database.writing() as connection:
+        tombstones.bury(connection, "c-1", AT)
+    for at in range(2):  # the second time by the key of this store
+        scores.record([remembered(f"c-{at + 8}")])
+    other = Database(f"sqlite:///{tmp_path}/other.db")
+    with other.writing() as connection:
+        tombstones.bury(connection, "c-1042", AT)
+    other.close()
+    os.replace(tmp_path / "other.db", file)
+    for of_the_old in ("-wal", "-shm"):
+        Path(f"{file}{of_the_old}").unlink()
+    for one in ("c-1042", "c-2"):
+        scores.record([remembered(one)])
+    assert [known(database, one)[0] for one in ("c-8", "c-1042", "c-2")] == [0, 0, 1]
+    database.close()
+
+
+def test_what_fails_half_way_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/keepwell.db")
+    scores = Scores(database)
+    scores.record([remembered()])
+    with database.at_once() as kept:
+        kept.driver.execute("PRAGMA max_page_count=1")
+    many = [remembered(f"d-{at}", reasons="[1]" * 1000) for at in range(100)]
+    with pytest.raises(StoreUnavailable, match="no space left on its disk; make room"):
+        scores.record([remembered("c-2"), *many])
+    assert known(database, "c-2") == (0, [])
+    scores.record([remembered("c-2"), *many])  # over another connection
+    assert known(database, "c-2") == (1, [])
+    database.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["keepwell.db"]
+
+
+def test_a_connection_that_the_server_ended_is_told_once(postgresql: Server) -> None:
+    name = postgresql.new_database()
+    database = Database(postgresql.url(name))
+    scores = Scores(database)
+    scores.record([remembered()])
+    _end_connections(postgresql, name)
+    with pytest.raises(StoreUnavailable, match=r"the connection was lost|starting or stopping"):
+        scores.record([remembered("c-2")])
+    scores.record([remembered("c-2")])
+    assert known(database, "c-2") == (1, [])
+    database.close()
+
+
+def test_a_connection_that_was_idle_is_asked_before_it_is_used(
+    postgresql: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "IDLE_SECONDS", 0)
+    name = postgresql.new_database()
+    database = Database(postgresql.url(name))
+    scores = Scores(database)
+    scores.record([remembered()])
+    _end_connections(postgresql, name)
+    scores.record([remembered("c-2")])
+    assert known(database, "c-2") == (1, [])
+    database.close()
+
+
+def _end_connections(postgresql: Server, name: str) -> None:
+    postgresql.execute(
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    )
