@@ -17,13 +17,13 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from service.store import faults, migrate, tombstones
 from service.store.engine import LOCK_SECONDS, Dialect, Pool, parse
 from service.store.errors import StoreTooNew, StoreUnavailable
-from service.store.held import WRITERS_LOCK, Held
+from service.store.held import Held
 from service.store.migrations import HEAD
 
 PAUSE_SECONDS = 1.0
 """After a failed attempt to connect, others are told the same for so long without a new one."""
 
-_WRITERS_LOCK = text(WRITERS_LOCK)
+_WRITERS_LOCK = text("SELECT pg_advisory_xact_lock(5208512937201)")  # the migrations know it
 
 
 class Database:

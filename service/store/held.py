@@ -6,7 +6,7 @@ transaction does.
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any, TypeVar
 
@@ -14,12 +14,6 @@ from sqlalchemy import Connection
 
 from service.store.engine import IDLE_SECONDS, Pool
 from service.store.errors import StoreUnavailable
-
-WRITERS_LOCK = "SELECT pg_advisory_xact_lock(5208512937201)"
-"""PostgreSQL's: who has it is the only writer until the transaction ends."""
-
-Statement = tuple[str, Sequence[Any]]
-"""In the driver's own words, and its parameters."""
 
 T = TypeVar("T")
 
@@ -76,41 +70,7 @@ class Held:
         self._used_at = time.monotonic()
         return done
 
-    def write(self, statements: Sequence[Statement]) -> list[int]:
-        """Execute statements in one transaction, beside which nobody writes.
-
-        Parameters
-        ----------
-        statements : sequence of (str, sequence)
-            None depends on what another gives: PostgreSQL is sent all of them in one journey, each
-            of which costs an event loop that is busy more than what is done at its end.
-
-        Returns
-        -------
-        list of int
-            How many rows each of them changed. They are committed, and on disk.
-        """
-        return self.call(
-            _pipelined if self.dialect.name == "postgresql" else _written, self.driver, statements
-        )
-
     def close(self) -> None:
         """Give the connection up, if it is not lost already."""
         with suppress(StoreUnavailable):
             self._stack.close()
-
-
-def _written(driver: Any, statements: Sequence[Statement]) -> list[int]:
-    driver.execute("BEGIN IMMEDIATE")
-    changed = [driver.execute(statement, given).rowcount for statement, given in statements]
-    driver.execute("COMMIT")
-    return changed
-
-
-def _pipelined(driver: Any, statements: Sequence[Statement]) -> list[int]:
-    with driver.pipeline():
-        driver.execute("BEGIN")
-        driver.execute(WRITERS_LOCK)
-        cursors = [driver.execute(statement, given) for statement, given in statements]
-        driver.execute("COMMIT")
-    return [cursor.rowcount for cursor in cursors]

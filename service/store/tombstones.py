@@ -12,11 +12,10 @@ import hashlib
 import hmac
 import secrets as randomness
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, select
 
-from service.store.engine import Dialect
 from service.store.errors import WrongErasureKey
 from service.store.tables import secrets, tombstones
 from service.store.upsert import upsert
@@ -26,14 +25,14 @@ OPTION = "erasure_key"
 
 KEY, FINGERPRINT = "tombstones", "tombstones-fingerprint"
 _KEY_BYTES = 32
-_NOBODY_AT_ALL = "NOT EXISTS (SELECT 1 FROM tombstones)"
-_NOBODY_OF_SQLITE = (
+NOBODY_AT_ALL = "NOT EXISTS (SELECT 1 FROM tombstones)"
+NOBODY_OF = (
     "NOT EXISTS (SELECT 1 FROM tombstones WHERE digest IN (WITH RECURSIVE"
     " given(digests, at) AS (SELECT ?, 1 UNION ALL"
     " SELECT digests, at + 32 FROM given WHERE at + 32 <= length(digests))"
     " SELECT substr(digests, at, 32) FROM given))"
 )
-_NOBODY_OF_POSTGRESQL = "NOT EXISTS (SELECT 1 FROM tombstones WHERE digest = ANY(%s::bytea[]))"
+"""SQLite's condition: nobody was forgotten of those whose digests are given, joined."""
 
 _ANY = "SELECT 1 FROM tombstones LIMIT 1"  # asked with every write: without being compiled
 
@@ -93,26 +92,9 @@ def known_key(connection: Connection) -> bytes | None:
     return _given(connection) or _secret(connection, KEY)
 
 
-def nobody_of(
-    dialect: Dialect, key: bytes | None, customer_ids: Collection[str]
-) -> tuple[str, tuple[Any, ...]]:
-    """The condition, as SQL and its parameters, that none of these customers was forgotten.
-
-    Parameters
-    ----------
-    dialect : {"sqlite", "postgresql"}
-        Whose SQL.
-    key : bytes or None
-        The key in use; without one, nobody at all may have been.
-    customer_ids : collection of str
-        At least one.
-    """
-    if key is None:
-        return _NOBODY_AT_ALL, ()
-    digests = [_digest(key, customer_id) for customer_id in customer_ids]
-    if dialect == "sqlite":
-        return _NOBODY_OF_SQLITE, (b"".join(digests),)
-    return _NOBODY_OF_POSTGRESQL, (digests,)
+def digests(key: bytes, customer_ids: Collection[str]) -> list[bytes]:
+    """What tombstones of these customers would be known by."""
+    return [_digest(key, customer_id) for customer_id in customer_ids]
 
 
 def is_settled(connection: Connection) -> bool:
