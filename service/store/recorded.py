@@ -204,7 +204,9 @@ def _in_sqlite(
     nobody = (NOBODY_AT_ALL, ()) if erased is None else (NOBODY_OF, (b"".join(erased),))
     driver.execute("BEGIN IMMEDIATE")
     statements = insertions(scores, scored, *nobody) + insertions(decisions_table, decided, *nobody)
-    written = sum(driver.execute(statement, values).rowcount for statement, values in statements)
+    written: int = sum(
+        driver.execute(statement, values).rowcount for statement, values in statements
+    )
     driver.execute("COMMIT")
     return written
 

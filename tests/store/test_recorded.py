@@ -1,6 +1,7 @@
 """Scores and decisions that are recorded together, on both databases."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,27 @@ def test_who_was_erased_is_left_out_and_the_others_are_kept(
     again = remembered(scored_at=AT + 1, as_of=AT + 1)
     assert scores.record([again], [back]) == {back.key: back}
     assert known(database, "c-1042") == (1, [back])
+
+
+@pytest.mark.parametrize("is_key_known", [False, True])
+def test_an_erasure_that_is_waited_for_is_seen(
+    database: Database, store_url: str, is_key_known: bool
+) -> None:
+    scores, other = Scores(database), Database(store_url)
+    scores.record([remembered("c-8")])
+    if is_key_known:
+        with other.writing() as connection:
+            tombstones.bury(connection, "c-1", AT)
+        scores.record([remembered("c-9")])
+    waiting = threading.Thread(target=scores.record, args=([remembered()], [decided()]))
+    with other.writing() as connection:
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive()  # for the writers' lock
+        tombstones.bury(connection, "c-1042", AT)
+    waiting.join()
+    other.close()
+    assert known(database, "c-1042") == (0, [])
 
 
 def test_a_store_put_in_the_place_of_another_is_written_to_by_its_own_key(tmp_path: Path) -> None:
