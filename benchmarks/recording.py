@@ -24,7 +24,9 @@ from service.store.database import Database
 from service.store.tables import decisions
 from tests import postgresql
 
-CONNECTIONS, SECONDS, ROUNDS = (8, 64), 4.0, 5
+CONNECTIONS, SECONDS = (8, 64), 2.0
+STARTS, ROUNDS = 3, 5
+"""Starts of the service, of which one is faster than another, and rounds of each."""
 BODIES = 500
 LIMIT = 0.7
 """Least share of the requests a second that recording may leave."""
@@ -51,8 +53,8 @@ def run() -> Result:
         notes=(
             "`/score` of histories of 20 purchases in the body, each of another customer, with "
             "`record: true` (score and decision are on disk before the answer) and without, "
-            f"in turn. wrk, the service and PostgreSQL share the machine. Medians of {ROUNDS} "
-            f"rounds of {SECONDS:g} s."
+            "in turn. wrk, the service and PostgreSQL share the machine. Medians of "
+            f"{STARTS} starts of the service with {ROUNDS} rounds of {SECONDS:g} s each."
         ),
         columns=(
             "", "connections", "off, requests/s", "on", "on against off", "off p50 ms", "p99 ms",
@@ -80,27 +82,30 @@ def _measured(folder: Path, title: str, url: str) -> dict[int, list[float]]:
     on = _load(folder / f"{title}-on", record=True)
     server = keepwell(folder / "models")
     environment = {**server.environment, "KEEPWELL_STORE_URL": url, "KEEPWELL_ACCESS_LOG": "0"}
-    told: dict[int, list[float]] = {}
+    rounds: dict[int, list[list[float]]] = {connections: [] for connections in CONNECTIONS}
+    kept = dict.fromkeys(CONNECTIONS, 0)
     database = Database(url)
-    with running(Server(title, server.command, server.ready, environment)) as up:
-        until_stored(up)
-        score = f"{up.url}/score"
-        for load in (off, on):
-            drive(score, load, CONNECTIONS[0], 2.0)
-        for connections in CONNECTIONS:
-            before = _kept(database)
-            rounds = []
-            for _ in range(ROUNDS):
-                without = drive(score, off, connections, SECONDS)
-                recorded = drive(score, on, connections, SECONDS)
-                rounds.append(
-                    [without.rate, recorded.rate, recorded.rate / without.rate, without.p50_ms,
-                     without.p99_ms, recorded.p50_ms, recorded.p99_ms]
-                )  # fmt: skip
-            medians = [median([one[at] for one in rounds]) for at in range(len(rounds[0]))]
-            told[connections] = [*medians, _kept(database) - before]
+    for _ in range(STARTS):
+        with running(Server(title, server.command, server.ready, environment)) as up:
+            until_stored(up)
+            score = f"{up.url}/score"
+            for load in (off, on):
+                drive(score, load, CONNECTIONS[0], SECONDS)
+            for connections in CONNECTIONS:
+                before = _kept(database)
+                for _ in range(ROUNDS):
+                    without = drive(score, off, connections, SECONDS)
+                    recorded = drive(score, on, connections, SECONDS)
+                    rounds[connections].append(
+                        [without.rate, recorded.rate, recorded.rate / without.rate, without.p50_ms,
+                         without.p99_ms, recorded.p50_ms, recorded.p99_ms]
+                    )  # fmt: skip
+                kept[connections] += _kept(database) - before
     database.close()
-    return told
+    return {
+        connections: [*(median(column) for column in zip(*each, strict=True)), kept[connections]]
+        for connections, each in rounds.items()
+    }
 
 
 def _load(folder: Path, *, record: bool) -> Path:
