@@ -64,8 +64,9 @@ class Held:
         """Do something with it; the driver's errors become the store's."""
         try:
             done = work(*given)
-        except Exception:
-            self._stack.__exit__(*sys.exc_info())  # raises what it means, where that is known
+        except BaseException:
+            # Nothing of a transaction stays. It raises what the error means, where that is known.
+            self._stack.__exit__(*sys.exc_info())
             raise
         self._used_at = time.monotonic()
         return done

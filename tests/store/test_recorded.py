@@ -3,6 +3,7 @@
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,6 +133,22 @@ def test_what_fails_half_way_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     assert known(database, "c-2") == (1, [])
     database.close()
     assert [path.name for path in tmp_path.iterdir()] == ["keepwell.db"]
+
+
+def test_what_is_interrupted_leaves_nothing(database: Database) -> None:
+    scores = Scores(database)
+    scores.record([remembered()])
+
+    def interrupted(driver: Any) -> None:
+        driver.execute("BEGIN")
+        driver.execute("DELETE FROM scores")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), database.at_once() as kept:
+        kept.call(interrupted, kept.driver)
+    assert known(database, "c-1042") == (1, [])
+    scores.record([remembered("c-2")])
+    assert known(database, "c-2") == (1, [])
 
 
 def test_a_connection_that_the_server_ended_is_told_once(postgresql: Server) -> None:
