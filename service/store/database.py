@@ -124,8 +124,6 @@ class Database:
             except BaseException:
                 self._let_go()
                 raise
-        if self._closed:
-            self.close()
 
     def hold(self) -> Held:
         """Open a connection that is kept between reads.
@@ -226,6 +224,8 @@ class Database:
         try:
             yield
         finally:
+            if self._closed:
+                self._let_go()
             self._writer.release()
 
     @contextmanager
@@ -237,19 +237,15 @@ class Database:
             if self._erasure_key is not None:
                 connection.execution_options(**{tombstones.OPTION: self._erasure_key})
             with connection, connection.begin():
-                yield connection
+                try:
+                    yield connection
+                except engine.dialect.loaded_dbapi.Error as error:
+                    # Of who speaks with the driver itself. Once it is closed all seems lost.
+                    lost = engine.dialect.is_disconnect(error, driver, None)
+                    raise DBAPIError("", None, error, connection_invalidated=lost) from None
         except SQLAlchemyError as error:
             self._note(error)
             told = faults.explain(error, self.shown)
-            if told is None:
-                raise
-            raise told from None
-        except engine.dialect.loaded_dbapi.Error as error:
-            # Of who speaks with the driver itself.
-            lost = engine.dialect.is_disconnect(error, driver, None)
-            wrapped = DBAPIError("", None, error, connection_invalidated=lost)
-            self._note(wrapped)
-            told = faults.explain(wrapped, self.shown)
             if told is None:
                 raise
             raise told from None

@@ -67,6 +67,7 @@ _GONE = "the connection was lost; it is tried again"
 # The pool's connections are of no more use, even where the driver does not say so.
 _REOPEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR}
 _MISSING_TABLE = "no such table"
+_LACKING = {"42P01", "42883"}  # a table; the function that writes to it
 
 
 def explain(error: Exception, shown: str) -> StoreUnavailable | None:
@@ -104,7 +105,7 @@ def explain(error: Exception, shown: str) -> StoreUnavailable | None:
     if state == "25006":
         why = "the server is a replica or set to read-only"
         return StoreReadOnly(f"the store {shown}: {_READ_ONLY.format(why)}")
-    if state == "42P01":
+    if state in _LACKING:
         return unavailable(_LACKS_TABLES)
     for length in (5, 3, 2):
         if state[:length] in _POSTGRESQL:
@@ -118,7 +119,7 @@ def spoils_connections(error: Exception) -> bool:
         return False
     if isinstance(error.orig, sqlite3.Error):
         return _primary(error.orig) in _REOPEN or _MISSING_TABLE in str(error.orig)
-    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) == "42P01"
+    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _LACKING
 
 
 def is_away(error: Exception) -> bool:

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from service.store.engine import IDLE_SECONDS, Pool
+from service.store import engine
+from service.store.engine import Pool
 from service.store.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -30,8 +31,12 @@ class Held:
 
     Attributes
     ----------
-    driver, dialect
-        The driver's connection, and what SQLAlchemy knows of its database.
+    connection : Connection
+        SQLAlchemy's.
+    driver
+        The driver's.
+    dialect
+        What SQLAlchemy knows of the database.
 
     Raises
     ------
@@ -43,17 +48,18 @@ class Held:
         self._stack = ExitStack()
         self._pool = pool
         self._opened = pool.state()
-        connection = self._stack.enter_context(lent)
-        self.driver: Any = connection.connection.driver_connection
-        self.dialect = connection.dialect
-        connection.detach()  # its place in the pool is another's
+        self.connection = self._stack.enter_context(lent)
+        self.driver: Any = self.connection.connection.driver_connection
+        self.dialect = self.connection.dialect
+        self.connection.detach()  # its place in the pool is another's
         self._used_at = time.monotonic()
 
     def is_current(self) -> bool:
         """Whether it is still one to the store that there is now."""
         if self._opened != self._pool.state():
             return False
-        if self.dialect.name == "postgresql" and time.monotonic() - self._used_at > IDLE_SECONDS:
+        idle = time.monotonic() - self._used_at
+        if self.dialect.name == "postgresql" and idle > engine.IDLE_SECONDS:
             try:
                 self.dialect.do_ping(self.driver)
             except self.dialect.loaded_dbapi.Error:

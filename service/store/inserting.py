@@ -33,41 +33,22 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Sequence[Any
     int
         How many were inserted.
     """
+    inserted = 0
+    if not rows:
+        return inserted
     if connection.dialect.name == "sqlite":
-        return sum(
-            connection.exec_driver_sql(statement, values).rowcount
-            for statement, values in insertions(table, rows)
-        )
-    names = ", ".join(_names(table))
-    statement = (
-        f"INSERT INTO {table.name} ({names}) SELECT {names}"
-        f" FROM json_populate_recordset(CAST(NULL AS {table.name}), %s::json)"
-        " ON CONFLICT DO NOTHING"
-    )
-    return connection.exec_driver_sql(statement, (documents(table, rows),)).rowcount
-
-
-def insertions(
-    table: Table, rows: Sequence[Sequence[Any]], condition: str = "true", given: Sequence[Any] = ()
-) -> list[tuple[str, tuple[Any, ...]]]:
-    """The same as statements for SQLite, each with its parameters.
-
-    Parameters
-    ----------
-    table, rows
-        As of `insert_new`.
-    condition, given : str, sequence
-        What must be so for any of them to be inserted, and its parameters.
-    """
-    statements = []
-    start = 0
-    while start < len(rows):
-        # Powers of two: few statements, for SQLite keeps each prepared with its last rows.
-        size = min(MOST, 1 << (len(rows) - start).bit_length() - 1)
-        values = chain.from_iterable(rows[start : start + size])
-        statements.append((_sqlite(table, size, condition), (*values, *given)))
-        start += size
-    return statements
+        driver: Any = connection.connection.dbapi_connection
+        start = 0
+        while start < len(rows):
+            # Powers of two: few statements, for SQLite keeps each prepared with its last rows.
+            size = min(MOST, 1 << (len(rows) - start).bit_length() - 1)
+            values = tuple(chain.from_iterable(rows[start : start + size]))
+            inserted += driver.execute(_sqlite(table, size), values).rowcount
+            start += size
+    else:
+        given = (documents(table, rows),)
+        inserted = connection.exec_driver_sql(_postgresql(table), given).rowcount
+    return inserted
 
 
 def documents(table: Table, rows: Sequence[Sequence[Any]]) -> str:
@@ -81,11 +62,18 @@ def documents(table: Table, rows: Sequence[Sequence[Any]]) -> str:
 
 
 @cache
-def _sqlite(table: Table, size: int, condition: str) -> str:
+def _sqlite(table: Table, size: int) -> str:
     row = f"({', '.join('?' * len(table.columns))})"
-    rows = f"SELECT * FROM (VALUES {', '.join([row] * size)})"
     names = ", ".join(_names(table))
-    return f"INSERT INTO {table.name} ({names}) {rows} WHERE {condition} ON CONFLICT DO NOTHING"
+    rows = ", ".join([row] * size)
+    return f"INSERT INTO {table.name} ({names}) VALUES {rows} ON CONFLICT DO NOTHING"
+
+
+@cache
+def _postgresql(table: Table) -> str:
+    names = ", ".join(_names(table))
+    rows = f"json_populate_recordset(CAST(NULL AS {table.name}), %s::json)"
+    return f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {rows} ON CONFLICT DO NOTHING"
 
 
 @cache

@@ -4,11 +4,11 @@ The day is that of `as_of`. The first of a day stays, so that asking again, or f
 process, changes nothing that somebody may have acted on.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
 import orjson
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
 from churn.events import MICROSECONDS_PER_DAY
 from churn.scores import CustomerScore
@@ -16,12 +16,10 @@ from service.store import decisions
 from service.store.database import Database
 from service.store.decisions import Decided
 from service.store.held import Held
-from service.store.inserting import documents, insert_new, insertions
+from service.store.inserting import documents, insert_new
 from service.store.tables import decisions as decisions_table
 from service.store.tables import scores
-from service.store.tombstones import NOBODY_AT_ALL, NOBODY_OF, buried, digests, known_key
-
-Row = TypeVar("Row")
+from service.store.tombstones import buried, digests, known_key
 
 _REMEMBER = "SELECT keepwell_remember(%s::json, %s::json, %s::bytea[])"
 
@@ -94,7 +92,7 @@ class Scores:
     def record(
         self, rows: Sequence[Remembered], decided: Sequence[Decided] = ()
     ) -> dict[tuple[str, int], Decided]:
-        """Remember scores, and what was decided on them, all or none.
+        """Remember scores, and what was decided on them.
 
         Of the scores of one customer, day and model the first is kept, and so is the decision
         about one customer on one day. When this returns they are on disk. A customer who has been
@@ -108,37 +106,38 @@ class Scores:
         Raises
         ------
         StoreUnavailable
-            Nothing was kept, or it cannot be known whether it was: do the same again.
+            It cannot be known what was kept, if anything was: do the same again.
         """
+        if self._database.dialect == "sqlite":
+            with self._database.at_once() as held:
+                return held.call(_in_sqlite, held, rows, decided)
         held, new = self._at_once(rows, decided)
         if new is not None:
             return new
         with self._database.writing() as connection:
             self._known = (held, known_key(connection))
-            whose = {row.customer_id for row in rows} | {one.customer_id for one in decided}
-            forgotten = buried(connection, whose)
-            kept: dict[tuple[Any, ...], Remembered] = {}
-            for row in rows:
-                if min(row.scored_at, row.as_of) > forgotten.get(row.customer_id, -1):
-                    kept.setdefault(row[: len(KEYS)], row)
-            insert_new(connection, scores, [kept[key] for key in sorted(kept)])
-            return decisions.keep(connection, decided, forgotten)
+            return _kept(connection, rows, decided)
 
     def _at_once(
         self, rows: Sequence[Remembered], decided: Sequence[Decided]
     ) -> tuple[Held, dict[tuple[str, int], Decided] | None]:
-        """Remember what is new, without looking first; None where not all of it was new.
+        """Remember what is new, in one journey to PostgreSQL; None where not all of it was new.
 
-        Or somebody in it was erased once: which of it counts has then to be looked at.
+        Or somebody in it was erased once: which of it counts has then to be looked at. Each journey
+        costs an event loop that is busy, and is waited for, more than what is done at its end, and
+        each statement the driver more than sending its rows does.
         """
         scored = {row[: len(KEYS)]: row for row in reversed(rows)}
         new = {one.key: one for one in reversed(decided)}
         whose = {row.customer_id for row in rows} | {one.customer_id for one in decided}
         with self._database.at_once() as held:
             known_of, key = self._known
-            erased = None if key is None or held is not known_of else digests(key, whose)
-            write = _in_postgresql if self._database.dialect == "postgresql" else _in_sqlite
-            written = held.call(write, held.driver, _in_order(scored), _in_order(new), erased)
+            given = (
+                documents(scores, [scored[key] for key in sorted(scored)]),
+                documents(decisions_table, [new[key] for key in sorted(new)]),
+                None if key is None or held is not known_of else digests(key, whose),
+            )
+            written = held.call(_remember, held.driver, given)
         return held, new if written == len(scored) + len(new) else None
 
     def of_customer(
@@ -188,44 +187,29 @@ class Scores:
 
 
 def _in_sqlite(
-    driver: Any, scored: list[Remembered], decided: list[Decided], erased: list[bytes] | None
-) -> int:
-    """How many rows were new, if nobody in them was erased once; else none is written.
-
-    Parameters
-    ----------
-    driver
-        The driver's connection.
-    scored, decided
-        The rows.
-    erased : list of bytes or None
-        What their customers' tombstones would be known by; None: there must be none at all.
-    """
-    nobody = (NOBODY_AT_ALL, ()) if erased is None else (NOBODY_OF, (b"".join(erased),))
-    driver.execute("BEGIN IMMEDIATE")
-    statements = insertions(scores, scored, *nobody) + insertions(decisions_table, decided, *nobody)
-    written: int = sum(
-        driver.execute(statement, values).rowcount for statement, values in statements
-    )
-    driver.execute("COMMIT")
-    return written
+    held: Held, rows: Sequence[Remembered], decided: Sequence[Decided]
+) -> dict[tuple[str, int], Decided]:
+    held.driver.execute("BEGIN IMMEDIATE")
+    standing = _kept(held.connection, rows, decided)
+    held.driver.execute("COMMIT")
+    return standing
 
 
-def _in_postgresql(
-    driver: Any, scored: list[Remembered], decided: list[Decided], erased: list[bytes] | None
-) -> int:
-    """The same in one journey to the server.
+def _kept(
+    connection: Connection, rows: Sequence[Remembered], decided: Sequence[Decided]
+) -> dict[tuple[str, int], Decided]:
+    whose = {row.customer_id for row in rows} | {one.customer_id for one in decided}
+    forgotten = buried(connection, whose)
+    kept: dict[tuple[Any, ...], Remembered] = {}
+    for row in rows:
+        if min(row.scored_at, row.as_of) > forgotten.get(row.customer_id, -1):
+            kept.setdefault(row[: len(KEYS)], row)
+    insert_new(connection, scores, [kept[key] for key in sorted(kept)])
+    return decisions.keep(connection, decided, forgotten)
 
-    Each journey costs an event loop that is busy, and is waited for, more than what is done at its
-    end; and each statement the driver more than sending its rows does.
-    """
-    given = (documents(scores, scored), documents(decisions_table, decided), erased)
-    written = driver.execute(_REMEMBER, given, prepare=True).fetchone()[0]
-    return int(written)
 
-
-def _in_order(rows: Mapping[Any, Row]) -> list[Row]:
-    return [rows[key] for key in sorted(rows)]
+def _remember(driver: Any, given: Sequence[Any]) -> int:
+    return int(driver.execute(_REMEMBER, given, prepare=True).fetchone()[0])
 
 
 def recorded_before(instant: int) -> ColumnElement[bool]:

@@ -25,14 +25,6 @@ OPTION = "erasure_key"
 
 KEY, FINGERPRINT = "tombstones", "tombstones-fingerprint"
 _KEY_BYTES = 32
-NOBODY_AT_ALL = "NOT EXISTS (SELECT 1 FROM tombstones)"
-NOBODY_OF = (
-    "NOT EXISTS (SELECT 1 FROM tombstones WHERE digest IN (WITH RECURSIVE"
-    " given(digests, at) AS (SELECT ?, 1 UNION ALL"
-    " SELECT digests, at + 32 FROM given WHERE at + 32 <= length(digests))"
-    " SELECT substr(digests, at, 32) FROM given))"
-)
-"""SQLite's condition: nobody was forgotten of those whose digests are given, joined."""
 
 _ANY = "SELECT 1 FROM tombstones LIMIT 1"  # asked with every write: without being compiled
 

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from service.store import database as databases
+from service.store import engine
 from service.store import postgresql as drivers
 from service.store.database import Database
 from service.store.errors import StoreUnavailable
@@ -157,7 +158,7 @@ def test_sessions_that_an_administrator_ends_are_opened_anew(server: Server) -> 
 def test_a_restart_while_nobody_asks_is_not_noticed(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drivers, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(engine, "IDLE_SECONDS", 0.0)
     database = Database(server.url(server.new_database()))
     for _ in range(2):
         with database.reading() as connection:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
-from service.store import held, tombstones
+from service.store import engine, tables, tombstones
 from service.store.database import Database
 from service.store.decisions import Decided, Decisions
 from service.store.errors import StoreUnavailable
@@ -77,25 +79,59 @@ def test_who_was_erased_is_left_out_and_the_others_are_kept(
     assert known(database, "c-1042") == (1, [back])
 
 
+def test_of_many_the_erased_one_is_left_out(database: Database) -> None:
+    scores, last = Scores(database), "c-200"
+    with database.writing() as connection:
+        tombstones.bury(connection, last, AT)
+    scores.record([remembered("a")])  # and so knows the key
+    many = [f"c-{at}" for at in range(1, 201)]
+    made = [decided(at, customer_id=f"c-{at}") for at in range(1, 201)]
+    standing = scores.record([remembered(one) for one in many], made)
+    assert {who for who, _ in standing} == {*many} - {last}
+    with database.reading() as connection:
+        for table in (tables.scores, tables.decisions):
+            there = connection.execute(select(table.c.customer_id)).scalars().all()
+            assert {*there} - {"a"} == {*many} - {last}
+
+
 @pytest.mark.parametrize("is_key_known", [False, True])
-def test_an_erasure_that_is_waited_for_is_seen(
-    database: Database, store_url: str, is_key_known: bool
+def test_an_erasure_that_is_waited_for_is_seen(store_url: str, is_key_known: bool) -> None:
+    assert _recorded_beside_an_erasure(store_url, is_key_known) == ["c-2"]
+
+
+@pytest.mark.parametrize("is_key_known", [False, True])
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_it_is_seen_whatever_isolation_the_server_is_set_to(
+    postgresql: Server, level: str, is_key_known: bool
 ) -> None:
-    scores, other = Scores(database), Database(store_url)
+    name = postgresql.new_database()
+    postgresql.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = '{level}'")
+    assert _recorded_beside_an_erasure(postgresql.url(name), is_key_known) == ["c-2"]
+
+
+def _recorded_beside_an_erasure(url: str, is_key_known: bool) -> list[str]:
+    """Who is recorded of two of whom one is being erased by another process."""
+    database, other = Database(url), Database(url)
+    scores = Scores(database)
     scores.record([remembered("c-8")])
     if is_key_known:
         with other.writing() as connection:
             tombstones.bury(connection, "c-1", AT)
         scores.record([remembered("c-9")])
-    waiting = threading.Thread(target=scores.record, args=([remembered()], [decided()]))
+    two = ("c-1042", "c-2")
+    rows = [remembered(who) for who in two]
+    made = [decided(at, customer_id=who) for at, who in enumerate(two)]
+    waiting = threading.Thread(target=scores.record, args=(rows, made))
     with other.writing() as connection:
         waiting.start()
         waiting.join(0.3)
         assert waiting.is_alive()  # for the writers' lock
         tombstones.bury(connection, "c-1042", AT)
     waiting.join()
+    there = [who for who in two if known(database, who) != (0, [])]
     other.close()
-    assert known(database, "c-1042") == (0, [])
+    database.close()
+    return there
 
 
 def test_a_store_put_in_the_place_of_another_is_written_to_by_its_own_key(tmp_path: Path) -> None:
@@ -151,6 +187,37 @@ def test_what_is_interrupted_leaves_nothing(database: Database) -> None:
     assert known(database, "c-2") == (1, [])
 
 
+def test_a_fault_of_ours_is_not_taken_for_a_lost_connection(database: Database) -> None:
+    scores = Scores(database)
+    scores.record([remembered()])
+    with pytest.raises(DBAPIError, match=r"NOT NULL|not-null"):
+        scores.record([remembered("c-2", status=None)])
+    assert database.available
+    scores.record([remembered("c-2")])
+    assert known(database, "c-2") == (1, [])
+
+
+def test_tables_that_were_removed_are_made_anew(database: Database) -> None:
+    scores = Scores(database)
+    scores.record([remembered()])
+    with database.writing() as connection:
+        for table in reversed(tables.metadata.sorted_tables):
+            connection.exec_driver_sql(f"DROP TABLE {table.name}")
+        connection.exec_driver_sql("DROP TABLE alembic_version")
+    with pytest.raises(StoreUnavailable, match="it lacks tables"):
+        scores.record([remembered("c-2")])
+    scores.record([remembered("c-2")])
+    assert known(database, "c-2") == (1, [])
+
+
+def test_a_store_that_is_closed_beside_a_writer_keeps_no_connection(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/keepwell.db")
+    Scores(database).record([remembered()])
+    with database.writing():
+        database.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["keepwell.db"]  # its log is gone
+
+
 def test_a_connection_that_the_server_ended_is_told_once(postgresql: Server) -> None:
     name = postgresql.new_database()
     database = Database(postgresql.url(name))
@@ -167,7 +234,7 @@ def test_a_connection_that_the_server_ended_is_told_once(postgresql: Server) -> 
 def test_a_connection_that_was_idle_is_asked_before_it_is_used(
     postgresql: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(held, "IDLE_SECONDS", 0)
+    monkeypatch.setattr(engine, "IDLE_SECONDS", 0.0)
     name = postgresql.new_database()
     database = Database(postgresql.url(name))
     scores = Scores(database)
